@@ -1,0 +1,37 @@
+"""Engine ``record``: write attention out explicitly and keep A and dA of every explained call."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.capture.calls import AttentionCall, attention_weights
+
+
+class RecordCapture:
+    """Attention handler that computes softmax(QK^T)V step by step and keeps A in the graph, [B, H, s, t] per site."""
+
+    def __init__(self, explained: frozenset[str]) -> None:
+        self._explained = explained
+        self.shapes: dict[str, torch.Size] = {}
+        self.attention: dict[str, Tensor] = {}
+
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Handle one attention call."""
+        self.shapes[call.site] = call.q.shape
+        if call.site not in self._explained:
+            return call.run_fused(call.q, call.k, call.v)
+        attention = attention_weights(call.q, call.k, call.softmax_scale, call.bias())
+        if torch.is_grad_enabled() and not attention.requires_grad:
+            attention.requires_grad_()  # the first explained call of a frozen model
+        self.attention[call.site] = attention
+        return attention @ call.v
+
+    def gradients(self, score: Tensor, keep_graph: bool) -> dict[str, Tensor]:
+        """Return dA = d score.sum() / dA per site; zeros where the score does not depend on a map."""
+        maps = list(self.attention.values())
+        grads = torch.autograd.grad(score.sum(), maps, retain_graph=keep_graph, allow_unused=True)
+        return {
+            site: torch.zeros_like(a) if g is None else g
+            for site, a, g in zip(self.attention, maps, grads, strict=True)
+        }

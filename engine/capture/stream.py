@@ -1,0 +1,81 @@
+"""Engine ``stream``: fused forward, relevancy formed inside the backward of each attention call.
+
+Because R_L = (I + A_L) ... (I + A_1), a read-out row e^T R is r <- r + r A_l from the last layer to the first: the
+order in which the backward pass visits them. The state is O(N) per sample and target, not N x N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.capture.calls import AttentionCall, additive_bias
+from engine.capture.kernel import AttentionOperands, Fold, fold_backward
+
+Visitor = Callable[[str], Fold | None]
+"""Asked for a fold when the backward pass reaches a site; None when the site is not of interest."""
+
+
+class StreamCapture:
+    """Attention handler that runs the fused kernel and calls a visitor during the backward pass.
+
+    ``anchor`` is a scalar that makes every explained call part of the graph: the gradient of the score is taken with
+    respect to it, so autograd reaches all of them and computes nothing below the first.
+    """
+
+    def __init__(self, explained: frozenset[str]) -> None:
+        self._explained = explained
+        self.anchor = torch.zeros((), requires_grad=True)
+        self.shapes: dict[str, torch.Size] = {}
+        self.finish: Callable[[str], None] = _ignore
+        self.visit: Visitor = _uninterested
+
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Handle one attention call."""
+        self.shapes[call.site] = call.q.shape
+        if call.site not in self._explained:
+            return call.run_fused(call.q, call.k, call.v)
+        out: Tensor = _StreamedAttention.apply(self.anchor, call.q, call.k, call.v, call, self)
+        return out
+
+    def backward(self, score: Tensor, visit: Visitor, finish: Callable[[str], None], keep_graph: bool) -> None:
+        """Send the gradient of ``score.sum()`` through the graph; ``visit`` and ``finish`` see each site once."""
+        self.visit, self.finish = visit, finish
+        try:
+            torch.autograd.grad(score.sum(), self.anchor, retain_graph=keep_graph, allow_unused=True)
+        finally:
+            self.visit, self.finish = _uninterested, _ignore
+
+
+class _StreamedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, anchor: Tensor, q: Tensor, k: Tensor, v: Tensor, call: AttentionCall, capture: StreamCapture
+    ) -> Tensor:
+        ctx.save_for_backward(q, k, v)
+        ctx.call_site, ctx.mask, ctx.causal, ctx.scale = call.site, call.mask, call.causal, call.softmax_scale
+        ctx.capture = capture
+        return call.run_fused(q, k, v)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        q, k, v = ctx.saved_tensors
+        bias = additive_bias(ctx.mask, ctx.causal, q, k)
+        need_grads = any(ctx.needs_input_grad[1:4])
+        operands = AttentionOperands(q, k, v, ctx.scale, bias)
+        with torch.autocast(q.device.type, enabled=False):
+            dq, dk, dv = fold_backward(operands, grads[0], ctx.capture.visit(ctx.call_site), need_grads)
+        ctx.capture.finish(ctx.call_site)
+        return None, dq, dk, dv, None, None
+
+
+def _uninterested(site: str) -> Fold | None:
+    return None
+
+
+def _ignore(site: str) -> None:
+    return None

@@ -1,0 +1,52 @@
+"""The result of an explanation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Relevancies of a batch and the settings that made them. All tensors are detached.
+
+    Attributes:
+        relevancy: per modality: "image" [B, h * w] row-major over the grid; "text" [B, T], zero where a token is
+            never shown (start, end, padding).
+        score: the explained score of each sample, [B], in the model's own units (a logit, unless the target says else).
+        logits: class logits [B, C], or the pair logit [B] of image-text models.
+        target_index: explained class of each sample [B], when the target is one class.
+        cosine: cosine of each pair, [B], for image-text models.
+        grid: rows and columns (h, w) of the image tokens.
+        tokens: readable pieces of each text, aligned with relevancy["text"]; '' for tokens that are never shown.
+        features: per modality, the relevancy-weighted mean of the last block's token states, [B, D]; zero where the
+            relevancy is zero everywhere.
+        matrices: R per (modality, modality), [B, N, N] with all tokens, only with ``keep_matrices=True``.
+        method, target, engine, start_layer: the settings.
+    """
+
+    relevancy: dict[str, Tensor]
+    score: Tensor
+    logits: Tensor
+    method: str
+    target: str
+    engine: str
+    start_layer: int
+    target_index: Tensor | None = None
+    cosine: Tensor | None = None
+    grid: tuple[int, int] | None = None
+    tokens: list[list[str]] | None = None
+    features: dict[str, Tensor] = field(default_factory=dict)
+    matrices: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything needed to make it again from the same model and inputs."""
+        return {
+            "method": self.method,
+            "target": self.target,
+            "engine": self.engine,
+            "start_layer": self.start_layer,
+        }

@@ -1,0 +1,57 @@
+"""Relevancy methods by name. A new method is one file here and one line in ``METHODS``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import UnknownName
+from engine.methods.gae import GAE
+from engine.methods.grad_cam import GradCAM
+from engine.methods.method import LastMap, LayerProduct, Method
+from engine.methods.random import Random
+from engine.methods.raw_attention import RawAttention
+from engine.methods.rollout import Rollout
+
+METHODS: dict[str, type[Method]] = {m.name: m for m in (GAE, RawAttention, Rollout, GradCAM, Random)}
+
+
+def make_method(method: str | Method, **options: Any) -> Method:
+    """Return a method by name (with its options), or the given object.
+
+    Raises:
+        UnknownName: no method has this name; the message suggests the nearest.
+    """
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    return METHODS[method](**options)
+
+
+def list_methods() -> list[dict[str, Any]]:
+    """Return name, paper, description, needs_gradient and engines of every method."""
+    return [
+        {
+            "name": m.name,
+            "paper": m.paper,
+            "description": m.description,
+            "needs_gradient": m.needs_gradient,
+            "engines": list(m.engines),
+        }
+        for m in METHODS.values()
+    ]
+
+
+__all__ = [
+    "GAE",
+    "METHODS",
+    "GradCAM",
+    "LastMap",
+    "LayerProduct",
+    "Method",
+    "Random",
+    "RawAttention",
+    "Rollout",
+    "list_methods",
+    "make_method",
+]

@@ -1,0 +1,57 @@
+"""Adapters for the supported families, and loading models by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from engine.errors import UnsupportedModel
+from engine.models.adapter import Adapter
+from engine.models.hf_pairs import HFPairs
+from engine.models.hf_vision import HFVision
+from engine.models.open_clip_pairs import OpenClipPairs
+from engine.models.timm_vit import TimmViT
+
+ADAPTERS: tuple[Adapter, ...] = (TimmViT(), OpenClipPairs(), HFVision(), HFPairs())
+
+REFUSED = {
+    "SwinTransformer": "windowed attention is not supported yet",
+    "SwinTransformerV2": "windowed attention is not supported yet",
+    "SwinForImageClassification": "windowed attention is not supported yet",
+    "Xcit": "its attention runs over channels, not tokens",
+    "DeformableDetrForObjectDetection": "deformable attention samples points: there is no attention map",
+}
+
+
+def find_adapter(model: nn.Module) -> Adapter:
+    """Return the adapter of a model.
+
+    Raises:
+        UnsupportedModel: no adapter knows the class, or the adapter refuses this configuration; the message says why.
+    """
+    for adapter in ADAPTERS:
+        if adapter.recognises(model):
+            adapter.check(model)
+            return adapter
+    name = type(model).__name__
+    reason = REFUSED.get(name, "no adapter knows this class, so its attention cannot be captured faithfully")
+    raise UnsupportedModel(f"{name} is not supported: {reason}; see `python -m jobs models` for what is")
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Return family, library, modalities, example name and description of everything that is supported."""
+    return [
+        {
+            "name": a.example,
+            "family": a.family,
+            "library": a.library,
+            "modalities": list(a.modalities),
+            "example": a.example,
+            "description": a.description,
+        }
+        for a in ADAPTERS
+    ]
+
+
+__all__ = ["ADAPTERS", "Adapter", "find_adapter", "list_models"]

@@ -1,0 +1,96 @@
+"""transformers: CLIPModel and SiglipModel."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch import nn
+
+from engine.errors import UnsupportedModel
+from engine.models.adapter import Batch, Tower
+from engine.models.hf_vision import Layout, hf_image_tower
+from engine.models.hugging_face import under_sdpa
+from engine.models.pairs import PairAdapter, text_tower
+from engine.targets import Output
+
+_CLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 1, (0,))
+_SIGLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 0, None)
+LEGACY_END_ID = 2
+"""Old CLIP configurations say 2 and the model then takes the largest id as the end token."""
+
+
+class HFPairs(PairAdapter):
+    """``CLIPModel`` (CLS and end-of-text read-out) and ``SiglipModel`` (attention pool and last-token read-out)."""
+
+    family = "clip"
+    library = "transformers"
+    description = "CLIPModel and SiglipModel of transformers"
+    example = "hf:openai/clip-vit-base-patch32"
+
+    def recognises(self, model: nn.Module) -> bool:
+        """CLIPModel and SiglipModel."""
+        return type(model).__name__ in ("CLIPModel", "SiglipModel")
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse SigLIP without its pooling head."""
+        if _is_siglip(model) and not getattr(model.vision_model, "use_head", False):
+            raise UnsupportedModel("SiglipModel without its vision pooling head has no read-out to explain")
+
+    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
+        """Image and text stream."""
+        siglip = _is_siglip(model)
+        image = hf_image_tower(
+            model,
+            batch["image"],
+            _SIGLIP_IMAGE if siglip else _CLIP_IMAGE,
+            pool="vision_model.head.attention" if siglip else None,
+        )
+        depth, config = self.layers(model)["text"], _text_config(model)
+        blocks = "text_model.encoder.layers"
+        pooling = "last" if siglip else ("argmax" if config.eos_token_id == LEGACY_END_ID else "eos")
+        text = text_tower(
+            tuple(f"{blocks}.{i}.self_attn" for i in range(depth)),
+            f"{blocks}.{depth - 1}",
+            batch,
+            pooling=pooling,
+            end_id=config.eos_token_id,
+            pad_id=config.pad_token_id,
+        )
+        return image, text
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """Cosine of each pair and the model's logit."""
+        clip: Any = model
+        out = clip(input_ids=batch["text"], pixel_values=batch["image"], attention_mask=batch.get("attention_mask"))
+        cosine = (out.image_embeds * out.text_embeds).sum(dim=-1)
+        logits = clip.logit_scale.exp() * cosine
+        if hasattr(clip, "logit_bias"):
+            logits = logits + clip.logit_bias
+        return Output(logits=logits.reshape(len(cosine)), cosine=cosine)
+
+    def layers(self, model: nn.Module) -> dict[str, int]:
+        """Blocks of both towers."""
+        config: Any = model.config
+        return {
+            "image": int(config.vision_config.num_hidden_layers),
+            "text": int(config.text_config.num_hidden_layers),
+        }
+
+    def scope(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Attention through sdpa."""
+        return under_sdpa(model)
+
+    def text_limits(self, model: nn.Module) -> tuple[int, int]:
+        """Vocabulary and context."""
+        config = _text_config(model)
+        return int(config.vocab_size), int(config.max_position_embeddings)
+
+
+def _is_siglip(model: nn.Module) -> bool:
+    return type(model).__name__ == "SiglipModel"
+
+
+def _text_config(model: nn.Module) -> Any:
+    config: Any = model.config
+    return config.text_config

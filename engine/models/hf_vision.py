@@ -1,0 +1,118 @@
+"""transformers: image classifiers with plain global attention."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.errors import UnsupportedModel
+from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.hugging_face import under_sdpa
+from engine.models.readout import content_after, mean_row, token_row
+from engine.models.timm_vit import image_tensor
+from engine.models.tokens import TextTokenizer
+from engine.targets import Output
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a class keeps its blocks, and how it reads its tokens out."""
+
+    blocks: str
+    attention: str
+    prefix: int
+    read: tuple[int, ...] | None
+    """Token positions that the classifier reads; None for the mean over the patches."""
+
+
+LAYOUTS = {
+    "ViTForImageClassification": Layout("vit.layers", "attention", 1, (0,)),
+    "DeiTForImageClassification": Layout("deit.layers", "attention", 2, (0,)),
+    "DeiTForImageClassificationWithTeacher": Layout("deit.layers", "attention", 2, (0, 1)),
+    "CLIPForImageClassification": Layout("vision_model.encoder.layers", "self_attn", 1, None),
+    "SiglipForImageClassification": Layout("vision_model.encoder.layers", "self_attn", 0, None),
+}
+
+
+class HFVision(Adapter):
+    """Image classifiers of transformers: one line of :data:`LAYOUTS` each."""
+
+    family = "vit"
+    library = "transformers"
+    description = "ViT, DeiT, CLIP and SigLIP image classifiers of transformers"
+    example = "hf:google/vit-base-patch16-224"
+
+    def recognises(self, model: nn.Module) -> bool:
+        """Classes listed in LAYOUTS."""
+        return type(model).__name__ in LAYOUTS
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse a layout that this version of the library no longer has."""
+        layout = _layout(model)
+        try:
+            model.get_submodule(f"{layout.blocks}.0.{layout.attention}")
+        except AttributeError:
+            raise UnsupportedModel(
+                f"{type(model).__name__}: no attention at {layout.blocks}.0.{layout.attention}; "
+                "this version of transformers arranges the model differently"
+            ) from None
+
+    def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
+        """Images [B, 3, H, W]."""
+        return {"image": image_tensor(model, inputs)}
+
+    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
+        """One image stream."""
+        layout = _layout(model)
+        return (hf_image_tower(model, batch["image"], layout),)
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """Class logits [B, C]."""
+        return Output(logits=model(pixel_values=batch["image"]).logits)
+
+    def layers(self, model: nn.Module) -> dict[str, int]:
+        """Number of blocks."""
+        return {"image": _depth(model, _layout(model))}
+
+    def scope(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Attention through sdpa."""
+        return under_sdpa(model)
+
+
+def hf_image_tower(model: nn.Module, images: Tensor, layout: Layout, pool: str | None = None) -> Tower:
+    """Describe an image stream of a transformers model; ``pool`` is the path of an attention pool, if any."""
+    depth, patch = _depth(model, layout), _patch_size(model)
+    grid = (images.shape[-2] // patch, images.shape[-1] // patch)
+    batch, tokens = len(images), layout.prefix + grid[0] * grid[1]
+    if pool is not None:
+        start = token_row(batch, 1, (0,), images)
+    elif layout.read is None:
+        start = mean_row(batch, tokens, layout.prefix, images)
+    else:
+        start = token_row(batch, tokens, layout.read, images)
+    return Tower(
+        modality="image",
+        layers=tuple(f"{layout.blocks}.{i}.{layout.attention}" for i in range(depth)),
+        states=f"{layout.blocks}.{depth - 1}",
+        start=start,
+        content=content_after(batch, tokens, layout.prefix, images.device),
+        prefix=layout.prefix,
+        grid=grid,
+        pool=pool,
+    )
+
+
+def _layout(model: nn.Module) -> Layout:
+    return LAYOUTS[type(model).__name__]
+
+
+def _depth(model: nn.Module, layout: Layout) -> int:
+    return len(list(model.get_submodule(layout.blocks).children()))
+
+
+def _patch_size(model: nn.Module) -> int:
+    config: Any = model.config
+    return int(getattr(config, "vision_config", config).patch_size)

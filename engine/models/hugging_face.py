@@ -1,0 +1,36 @@
+"""What all Hugging Face adapters share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+
+@contextmanager
+def under_sdpa(model: nn.Module) -> Iterator[None]:
+    """Let every part of the model compute attention with ``scaled_dot_product_attention``; put back on exit.
+
+    "sdpa" is the library's default. Masks are made for it, so causality is kept, unlike with a custom attention that
+    is registered without a mask function.
+    """
+    configs = _configs(model)
+    before = [(config, config._attn_implementation) for config in configs]
+    try:
+        for config in configs:
+            config._attn_implementation = "sdpa"
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation
+
+
+def _configs(model: nn.Module) -> list[Any]:
+    found: dict[int, Any] = {}
+    for module in model.modules():
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "_attn_implementation", "sdpa") != "sdpa":
+            found[id(config)] = config
+    return list(found.values())

@@ -1,0 +1,110 @@
+"""One face for the tokenizers of open_clip and Hugging Face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """Turns texts into token ids [B, context] and ids back into readable pieces.
+
+    Attributes:
+        encode: texts -> ids, LongTensor [B, context], padded and cut to the context.
+        piece: id -> readable text piece.
+        special_ids: ids that are never shown (start, end, padding).
+        context: number of tokens of a text, specials included.
+        count: text -> number of tokens it would need without cutting.
+    """
+
+    encode: Callable[[list[str]], Tensor]
+    piece: Callable[[int], str]
+    special_ids: frozenset[int]
+    context: int
+    count: Callable[[str], int]
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Return ids [B, context] of a list of texts."""
+        return self.encode([str(text) for text in texts])
+
+    def pieces(self, ids: Tensor, content: Tensor) -> list[list[str]]:
+        """Return the pieces of each text; tokens that are not content become ''. ``ids``, ``content``: [B, T]."""
+        return [
+            [self.piece(int(i)) if shown else "" for i, shown in zip(row, mask, strict=True)]
+            for row, mask in zip(ids.tolist(), content.tolist(), strict=True)
+        ]
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """Tell for each text whether tokens were cut off."""
+        return [self.count(str(text)) > self.context for text in texts]
+
+
+def as_tokenizer(tokenizer: Any, context: int | None = None) -> TextTokenizer:
+    """Wrap an open_clip or Hugging Face tokenizer; a TextTokenizer is returned as it is.
+
+    Raises:
+        EngineError: the object is neither.
+    """
+    if isinstance(tokenizer, TextTokenizer):
+        return tokenizer
+    if hasattr(tokenizer, "convert_ids_to_tokens"):
+        return _from_hugging_face(tokenizer, context or min(tokenizer.model_max_length, 77))
+    if hasattr(tokenizer, "tokenizer") and hasattr(tokenizer.tokenizer, "convert_ids_to_tokens"):
+        return _from_open_clip_wrapper(tokenizer, context or tokenizer.context_length)
+    if hasattr(tokenizer, "decoder") and hasattr(tokenizer, "encode"):
+        return _from_open_clip_bpe(tokenizer, context or tokenizer.context_length)
+    raise EngineError(f"{type(tokenizer).__name__} is not a tokenizer of open_clip or transformers")
+
+
+def readable(piece: str) -> str:
+    """Strip the marks that BPE and SentencePiece vocabularies use for word boundaries."""
+    return piece.replace("</w>", "").replace("\u0120", "").replace("\u2581", "").replace("##", "")
+
+
+def _from_hugging_face(tokenizer: Any, context: int) -> TextTokenizer:
+    def encode(texts: list[str]) -> Tensor:
+        out = tokenizer(texts, padding="max_length", truncation=True, max_length=context, return_tensors="pt")
+        ids: Tensor = out["input_ids"]
+        return ids
+
+    return TextTokenizer(
+        encode,
+        lambda i: readable(str(tokenizer.convert_ids_to_tokens(i))),
+        frozenset(tokenizer.all_special_ids),
+        context,
+        lambda text: len(tokenizer(text)["input_ids"]),
+    )
+
+
+def _from_open_clip_wrapper(tokenizer: Any, context: int) -> TextTokenizer:
+    inner = tokenizer.tokenizer
+    return TextTokenizer(
+        lambda texts: torch.as_tensor(tokenizer(texts, context_length=context)),
+        lambda i: readable(str(inner.convert_ids_to_tokens(i))),
+        frozenset(inner.all_special_ids),
+        context,
+        lambda text: len(inner(text)["input_ids"]),
+    )
+
+
+def _from_open_clip_bpe(tokenizer: Any, context: int) -> TextTokenizer:
+    decode_bytes = tokenizer.byte_decoder
+
+    def piece(i: int) -> str:
+        raw = bytearray(decode_bytes[c] for c in tokenizer.decoder[i].replace("</w>", "") if c in decode_bytes)
+        return raw.decode("utf-8", errors="replace")
+
+    return TextTokenizer(
+        lambda texts: torch.as_tensor(tokenizer(texts, context_length=context)),
+        piece,
+        frozenset({0, *tokenizer.all_special_ids}),
+        context,
+        lambda text: len(tokenizer.encode(text)) + 2,
+    )

@@ -1,0 +1,57 @@
+"""Relevancies from recorded maps: whole matrices, written as the paper writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from engine.capture.kernel import MapBlock, wide
+from engine.methods import LastMap, LayerProduct, Method
+from engine.methods.method import project_heads
+from engine.models.adapter import Tower
+from engine.rules import identity
+
+Maps = Mapping[str, Tensor]
+
+
+def recorded_answer(
+    tower: Tower, method: Method, sites: Sequence[str], attention: Maps, gradient: Maps | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the relevancy of all tokens [B, N], and R [B, N, N] for methods that form it.
+
+    Args:
+        tower: the stream.
+        method: the method.
+        sites: explained attention modules, first to last.
+        attention: A per site, [B, H, s, t].
+        gradient: dA per site, or None for methods without gradient.
+    """
+    blocks = {s: MapBlock(attention[s], None if gradient is None else gradient[s], slice(None)) for s in sites}
+    if isinstance(method, LayerProduct):
+        return _product(tower, method, blocks)
+    assert isinstance(method, LastMap)
+    return _last(tower, method, blocks[sites[-1]]), None
+
+
+def _product(tower: Tower, method: LayerProduct, blocks: Mapping[str, MapBlock]) -> tuple[Tensor, Tensor]:
+    start = wide(tower.start)
+    relevancy = identity(len(start), tower.tokens, start)
+    for site, block in blocks.items():
+        if site != tower.pool:
+            relevancy = method.factor(method.weights(block).mean(dim=1)) @ relevancy
+    row, rest = start, start
+    if tower.pool is not None:
+        pooled = start[:, None, :] @ method.weights(blocks[tower.pool]).mean(dim=1)
+        row, rest = tower.padded(pooled.squeeze(1)), torch.zeros_like(relevancy[:, 0])
+    answer = (row[:, None, :] @ relevancy).squeeze(1)
+    return method.finish(answer, rest), relevancy
+
+
+def _last(tower: Tower, method: LastMap, block: MapBlock) -> Tensor:
+    start = wide(tower.start)
+    attention = project_heads(start, block, block.attention)
+    gradient = None if block.gradient is None else project_heads(start, block, block.gradient)
+    content = tower.content[:, -attention.shape[-1] :]
+    return tower.padded(method.combine(attention, gradient, content))

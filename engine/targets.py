@@ -1,0 +1,217 @@
+"""Explained scores: plain functions from a model's output to one number per sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError, UnknownName
+
+CLIP_SCORE_WEIGHT = 2.5
+"""CLIPScore = 2.5 * max(cos, 0): Hessel et al., EMNLP 2021."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a forward pass gave.
+
+    Classifiers: ``logits`` [B, C]. Pairs: ``logits`` [B], the model's own pair logit, and ``cosine`` [B].
+    """
+
+    logits: Tensor
+    cosine: Tensor | None = None
+
+
+class Target(ABC):
+    """A score to explain. ``name`` is stored with the result: relevancies depend on the scale of the score."""
+
+    name: str
+
+    @abstractmethod
+    def score(self, output: Output) -> Tensor:
+        """Return the score of each sample, [B]."""
+
+    def indices(self, output: Output) -> Tensor | None:
+        """Return the explained class of each sample, [B], or None when the target is not one class."""
+        return None
+
+
+class _ClassTarget(Target):
+    @abstractmethod
+    def indices(self, output: Output) -> Tensor:
+        """Return the explained class of each sample, [B]."""
+
+    def score(self, output: Output) -> Tensor:
+        """Logit (before any softmax) of the explained class."""
+        logits = _class_logits(output, self.name)
+        chosen = self.indices(output)
+        low, high = int(chosen.min()), int(chosen.max())
+        if low < 0 or high >= logits.shape[1]:
+            bad = low if low < 0 else high
+            raise EngineError(f"target class {bad} is out of range: the model has {logits.shape[1]} classes")
+        return logits.gather(1, chosen[:, None]).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Predicted(_ClassTarget):
+    """The class with the largest logit."""
+
+    name: str = "predicted"
+
+    def indices(self, output: Output) -> Tensor:
+        """Arg-max class."""
+        return _class_logits(output, self.name).argmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Labels(_ClassTarget):
+    """A given class per sample, [B]."""
+
+    labels: Tensor
+    name: str = "label"
+
+    def indices(self, output: Output) -> Tensor:
+        """The given classes."""
+        if len(self.labels) != len(output.logits):
+            raise EngineError(f"{len(self.labels)} target classes were given for {len(output.logits)} samples")
+        return self.labels.to(output.logits.device, torch.long)
+
+
+@dataclass(frozen=True)
+class Class(_ClassTarget):
+    """One class for all samples."""
+
+    index: int
+    name: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"class:{self.index}")
+
+    def indices(self, output: Output) -> Tensor:
+        """The class, repeated."""
+        return torch.full((len(output.logits),), self.index, device=output.logits.device)
+
+
+@dataclass(frozen=True)
+class Contrast(Target):
+    """Logit of one class minus that of another."""
+
+    positive: int
+    negative: int
+    name: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"contrast:{self.positive},{self.negative}")
+
+    def score(self, output: Output) -> Tensor:
+        """Difference of the two logits."""
+        return Class(self.positive).score(output) - Class(self.negative).score(output)
+
+
+@dataclass(frozen=True)
+class ClipLogit(Target):
+    """The model's own logit of each pair, temperature (and bias) included, as in the authors' notebook."""
+
+    name: str = "clip-logit"
+
+    def score(self, output: Output) -> Tensor:
+        """Pair logit."""
+        _cosine(output, self.name)
+        return output.logits
+
+
+@dataclass(frozen=True)
+class ClipScore(Target):
+    """2.5 * max(cosine, 0) of each pair (Hessel et al., EMNLP 2021). Zero score, zero gradient, zero relevancy."""
+
+    name: str = "clip-score"
+
+    def score(self, output: Output) -> Tensor:
+        """CLIPScore."""
+        return CLIP_SCORE_WEIGHT * _cosine(output, self.name).clamp(min=0)
+
+
+TargetLike = Target | str | int | Sequence[int] | Tensor | None
+
+
+def as_target(target: TargetLike, pairs: bool, class_names: Sequence[str] | None = None) -> Target:
+    """Turn what ``explain`` accepts into a target.
+
+    Args:
+        target: None (predicted class; pair logit for image-text models), a class index, one index per sample,
+            a name ('predicted', 'clip-logit', 'clip-score', 'class:NAME', 'contrast:A,B'), or a target.
+        pairs: whether the model scores image-text pairs.
+        class_names: names that 'class:' and 'contrast:' may use instead of indices.
+
+    Raises:
+        UnknownName: no such target or class; the message suggests the nearest.
+    """
+    if target is None:
+        return ClipLogit() if pairs else Predicted()
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, str):
+        return _named(target, class_names)
+    if isinstance(target, int):
+        return Class(target)
+    return Labels(torch.as_tensor(target).reshape(-1))
+
+
+TARGET_NAMES = ("predicted", "label", "both", "class:NAME", "contrast:A,B", "clip-logit", "clip-score")
+
+
+def _named(name: str, class_names: Sequence[str] | None) -> Target:
+    plain: dict[str, type[Target]] = {"predicted": Predicted, "clip-logit": ClipLogit, "clip-score": ClipScore}
+    if name in plain:
+        return plain[name]()
+    kind, _, rest = name.partition(":")
+    if kind == "class" and rest:
+        return Class(class_index(rest, class_names), name)
+    if kind == "contrast" and "," in rest:
+        first, second = _split_pair(rest, class_names)
+        return Contrast(first, second, name)
+    raise UnknownName("target", name, TARGET_NAMES)
+
+
+def _split_pair(text: str, class_names: Sequence[str] | None) -> tuple[int, int]:
+    """Class names may contain commas: try every comma before giving up."""
+    parts = text.split(",")
+    problem: EngineError | None = None
+    for cut in range(1, len(parts)):
+        try:
+            return (
+                class_index(",".join(parts[:cut]).strip(), class_names),
+                class_index(",".join(parts[cut:]).strip(), class_names),
+            )
+        except EngineError as error:
+            problem = error
+    raise problem or UnknownName("target", f"contrast:{text}", TARGET_NAMES)
+
+
+def class_index(name: str, class_names: Sequence[str] | None) -> int:
+    """Return the index of a class given by name, or by number when no class has that name."""
+    if class_names is not None and name in class_names:
+        return list(class_names).index(name)
+    if name.isdigit():
+        return int(name)
+    if class_names is None:
+        raise EngineError(f"class {name!r}: the model carries no class names; give the class index instead")
+    raise UnknownName("class", name, class_names)
+
+
+def _class_logits(output: Output, name: str) -> Tensor:
+    if output.logits.dim() != 2:
+        raise EngineError(f"target {name!r} needs a classifier; for image-text pairs use 'clip-logit' or 'clip-score'")
+    return output.logits
+
+
+def _cosine(output: Output, name: str) -> Tensor:
+    if output.cosine is None:
+        raise EngineError(f"target {name!r} needs an image-text model; for classifiers use 'predicted' or a class")
+    return output.cosine

@@ -1,0 +1,133 @@
+"""Carry a read-out row through a tower, from its last attention to its first."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from engine.capture.kernel import Fold, MapBlock, wide
+from engine.errors import EngineError
+from engine.methods import LastMap, LayerProduct, Method
+from engine.methods.method import project, project_heads
+from engine.models.adapter import Tower
+
+
+def explained_sites(tower: Tower, method: Method, start_layer: int) -> tuple[str, ...]:
+    """Return the attention modules that the method reads, first to last.
+
+    Raises:
+        EngineError: ``start_layer`` is not a layer of the tower (negative counts from the end).
+    """
+    depth = len(tower.layers)
+    if not -depth <= start_layer < depth:
+        raise EngineError(
+            f"start layer {start_layer} is out of range: the {tower.modality} tower has {depth} layers "
+            f"(0 to {depth - 1}, or -1 for the last)"
+        )
+    sites = tower.layers[start_layer % depth :] + ((tower.pool,) if tower.pool else ())
+    return sites[-1:] if isinstance(method, LastMap) else sites
+
+
+class Walk(ABC):
+    """State of one tower and one target while its attention maps are visited, last to first."""
+
+    def __init__(self, tower: Tower) -> None:
+        self.tower = tower
+        self.row = wide(tower.start)
+
+    @abstractmethod
+    def visit(self, site: str) -> Fold:
+        """Return the function that takes in the blocks of this map."""
+
+    @abstractmethod
+    def finish(self, site: str) -> None:
+        """Close this map: all its blocks have been seen."""
+
+    @abstractmethod
+    def answer(self) -> Tensor:
+        """Return the relevancy of all tokens of the tower, [B, N]."""
+
+
+class ProductWalk(Walk):
+    """r <- r @ factor(A_l), l from last to first: equals ``start @ R`` without ever forming R."""
+
+    def __init__(self, tower: Tower, method: LayerProduct) -> None:
+        super().__init__(tower)
+        self._method = method
+        self._identity = self.row if tower.pool is None else None
+        self._out = self.row
+
+    def visit(self, site: str) -> Fold:
+        """Fold a self-attention, or the pool that precedes them all on the way back."""
+        row, method = self.row, self._method
+        if site == self.tower.pool:
+            keys = self.tower.tokens - self.tower.pool_offset
+            out = self._out = row.new_zeros(row.shape[0], keys)
+
+            def fold_pool(samples: slice, block: MapBlock) -> None:
+                out[samples] += project(row[samples], block, method.weights(block))
+
+            return fold_pool
+        out = self._out = method.begin(row)
+
+        def fold(samples: slice, block: MapBlock) -> None:
+            method.fold(out[samples], row[samples], block)
+
+        return fold
+
+    def finish(self, site: str) -> None:
+        """The accumulator becomes the row."""
+        self.row = self.tower.padded(self._out)
+        if self._identity is None:
+            self._identity = torch.zeros_like(self.row)
+
+    def answer(self) -> Tensor:
+        """start @ R, without what no attention has moved where the method says so."""
+        assert self._identity is not None
+        return self._method.finish(self.row, self._identity)
+
+
+class LastMapWalk(Walk):
+    """Collects the read-out row of A and dA per head from the tower's last map."""
+
+    def __init__(self, tower: Tower, method: LastMap) -> None:
+        super().__init__(tower)
+        self._method = method
+        self._attention: Tensor | None = None
+        self._gradient: Tensor | None = None
+
+    def visit(self, site: str) -> Fold:
+        """Add up the blocks."""
+
+        def fold(samples: slice, block: MapBlock) -> None:
+            if self._attention is None:
+                _, heads, _, keys = block.attention.shape
+                self._attention = self.row.new_zeros(self.row.shape[0], heads, keys)
+                self._gradient = None if block.gradient is None else torch.zeros_like(self._attention)
+            self._attention[samples] += project_heads(self.row[samples], block, block.attention)
+            if self._gradient is not None and block.gradient is not None:
+                self._gradient[samples] += project_heads(self.row[samples], block, block.gradient)
+
+        return fold
+
+    def finish(self, site: str) -> None:
+        """Nothing to close."""
+
+    def answer(self) -> Tensor:
+        """The method's map of the collected rows."""
+        content = self.tower.content
+        if self._attention is None:  # no query row had a gradient: the score does not depend on this tower
+            self._attention = self.row.new_zeros(content.shape[0], 1, content.shape[1])
+            self._gradient = torch.zeros_like(self._attention)
+        content = content[:, -self._attention.shape[-1] :]
+        return self.tower.padded(self._method.combine(self._attention, self._gradient, content))
+
+
+def start_walk(tower: Tower, method: Method) -> Walk:
+    """Return the walk that fits the method."""
+    if isinstance(method, LayerProduct):
+        return ProductWalk(tower, method)
+    assert isinstance(method, LastMap)
+    return LastMapWalk(tower, method)
