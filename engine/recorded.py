@@ -36,17 +36,20 @@ def recorded_answer(
 
 
 def _product(tower: Tower, method: LayerProduct, blocks: Mapping[str, MapBlock]) -> tuple[Tensor, Tensor]:
-    start = wide(tower.start)
-    relevancy = identity(len(start), tower.tokens, start)
+    row = wide(tower.start)
+    eye = identity(len(row), tower.tokens, row)
+    carried = torch.zeros_like(eye) if method.skip else eye  # R - I, or R
     for site, block in blocks.items():
         if site != tower.pool:
-            relevancy = method.factor(method.weights(block).mean(dim=1)) @ relevancy
-    row, rest = start, start
+            matrix = method.matrix(method.weights(block).mean(dim=1))
+            carried = carried + matrix + matrix @ carried if method.skip else matrix @ carried
     if tower.pool is not None:
-        pooled = start[:, None, :] @ method.weights(blocks[tower.pool]).mean(dim=1)
-        row, rest = tower.padded(pooled.squeeze(1)), torch.zeros_like(relevancy[:, 0])
-    answer = (row[:, None, :] @ relevancy).squeeze(1)
-    return method.finish(answer, rest), relevancy
+        pooled = row[:, None, :] @ method.weights(blocks[tower.pool]).mean(dim=1)
+        row = tower.padded(pooled.squeeze(1))
+    answer = (row[:, None, :] @ carried).squeeze(1)
+    if method.skip and tower.pool is not None:
+        answer = answer + row  # what the pool takes from each token directly is part of the answer
+    return answer, eye + carried if method.skip else carried
 
 
 def _last(tower: Tower, method: LastMap, block: MapBlock) -> Tensor:

@@ -35,7 +35,6 @@ class Walk(ABC):
 
     def __init__(self, tower: Tower) -> None:
         self.tower = tower
-        self.row = wide(tower.start)
 
     @abstractmethod
     def visit(self, site: str) -> Fold:
@@ -51,26 +50,29 @@ class Walk(ABC):
 
 
 class ProductWalk(Walk):
-    """r <- r @ factor(A_l), l from last to first: equals ``start @ R`` without ever forming R."""
+    """r <- r @ factor(A_l), l from last to first: equals ``start @ R`` without ever forming R.
+
+    The row is ``rest + moved``: what is left of the read-out itself, and what attention has moved to other tokens.
+    """
 
     def __init__(self, tower: Tower, method: LayerProduct) -> None:
         super().__init__(tower)
         self._method = method
-        self._identity = self.row if tower.pool is None else None
-        self._out = self.row
+        self._rest = wide(tower.start)
+        self._moved = torch.zeros_like(self._rest)
+        self._out = self._moved
 
     def visit(self, site: str) -> Fold:
-        """Fold a self-attention, or the pool that precedes them all on the way back."""
-        row, method = self.row, self._method
+        """Fold a self-attention, or the pool that comes first on the way back."""
+        row, method = self._rest + self._moved, self._method
         if site == self.tower.pool:
-            keys = self.tower.tokens - self.tower.pool_offset
-            out = self._out = row.new_zeros(row.shape[0], keys)
+            out = self._out = row.new_zeros(row.shape[0], self.tower.tokens - self.tower.pool_offset)
 
             def fold_pool(samples: slice, block: MapBlock) -> None:
                 out[samples] += project(row[samples], block, method.weights(block))
 
             return fold_pool
-        out = self._out = method.begin(row)
+        out = self._out = self._moved.clone() if method.skip else torch.zeros_like(row)
 
         def fold(samples: slice, block: MapBlock) -> None:
             method.fold(out[samples], row[samples], block)
@@ -78,15 +80,14 @@ class ProductWalk(Walk):
         return fold
 
     def finish(self, site: str) -> None:
-        """The accumulator becomes the row."""
-        self.row = self.tower.padded(self._out)
-        if self._identity is None:
-            self._identity = torch.zeros_like(self.row)
+        """The accumulator becomes what has moved; a pool or a factor without skip leaves nothing behind."""
+        self._moved = self.tower.padded(self._out)
+        if site == self.tower.pool or not self._method.skip:
+            self._rest = torch.zeros_like(self._moved)
 
     def answer(self) -> Tensor:
-        """start @ R, without what no attention has moved where the method says so."""
-        assert self._identity is not None
-        return self._method.finish(self.row, self._identity)
+        """start @ (R - I) with skip connections, start @ R without."""
+        return self._moved
 
 
 class LastMapWalk(Walk):
@@ -94,6 +95,7 @@ class LastMapWalk(Walk):
 
     def __init__(self, tower: Tower, method: LastMap) -> None:
         super().__init__(tower)
+        self.row = wide(tower.start)
         self._method = method
         self._attention: Tensor | None = None
         self._gradient: Tensor | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from engine.capture.kernel import MapBlock
@@ -13,7 +12,7 @@ class GAE(LayerProduct):
     """R <- R + A_bar R with A_bar = mean_h relu(dA * A), one step per layer (eq. 5 to 7).
 
     Chefer, Gur, Wolf, *Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder
-    Transformers*, ICCV 2021. The identity that R starts from is taken off the answer: with a CLS read-out it only
+    Transformers*, ICCV 2021. The identity that R starts from is not part of the answer: with a CLS read-out it only
     concerns the CLS column, which is dropped anyway; with mean pooling it would add one constant to every patch.
     """
 
@@ -24,15 +23,3 @@ class GAE(LayerProduct):
     def weights(self, block: MapBlock) -> Tensor:
         """relu(dA * A) of each head."""
         return block.product.clamp(min=0)
-
-    def factor(self, average: Tensor) -> Tensor:
-        """I + A_bar."""
-        return average + torch.eye(average.shape[-1], dtype=average.dtype, device=average.device)
-
-    def begin(self, row: Tensor) -> Tensor:
-        """The identity's share of ``row @ (I + A_bar)``."""
-        return row.clone()
-
-    def finish(self, row: Tensor, identity: Tensor) -> Tensor:
-        """Return ``start @ (R - I)``."""
-        return row - identity

@@ -22,31 +22,27 @@ class Method(ABC):
 
 
 class LayerProduct(Method):
-    """Relevancy ``start @ R``, where R is multiplied by one factor per layer, later layers on the left.
+    """Relevancy read from R, a product of one factor per layer, later layers on the left.
 
-    ``record`` multiplies whole matrices (:meth:`factor`); ``stream`` carries the row alone (:meth:`begin`,
-    :meth:`fold`), from the last layer to the first. Both give the same numbers.
+    With ``skip`` the factor is I + M_l, and what is carried and returned is R - I: the part that attention has moved.
+    Kept apart from the identity it loses no digits where relevancies are much smaller than one. Without ``skip`` the
+    factor is M_l itself. ``record`` multiplies whole matrices (:meth:`matrix`), ``stream`` carries one row
+    (:meth:`fold`), from the last layer to the first. Both give the same numbers.
     """
+
+    skip: ClassVar[bool] = True
 
     @abstractmethod
     def weights(self, block: MapBlock) -> Tensor:
         """Return the map of each head that enters the product: [b, H, r, t], non-negative."""
 
-    @abstractmethod
-    def factor(self, average: Tensor) -> Tensor:
-        """Turn the head average of a self-attention into the factor that multiplies R: [B, s, s] -> [B, s, s]."""
-
-    @abstractmethod
-    def begin(self, row: Tensor) -> Tensor:
-        """Return the accumulator for ``row @ factor`` before any block is added: [B, s] -> [B, s]."""
+    def matrix(self, average: Tensor) -> Tensor:
+        """Turn the head average of a self-attention into M_l: [B, s, s] -> [B, s, s]."""
+        return average
 
     def fold(self, out: Tensor, row: Tensor, block: MapBlock) -> None:
-        """Add a block's share of ``row @ factor`` to ``out`` in place; ``row`` and ``out`` are [b, s]."""
+        """Add a block's share of ``row @ M_l`` to ``out`` in place; ``row`` and ``out`` are [b, s]."""
         out += project(row, block, self.weights(block))
-
-    def finish(self, row: Tensor, identity: Tensor) -> Tensor:
-        """Turn ``start @ R`` into the answer; ``identity`` is the part of it that no attention has moved."""
-        return row
 
 
 class LastMap(Method):

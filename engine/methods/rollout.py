@@ -20,18 +20,15 @@ class Rollout(LayerProduct):
     paper = "Abnar, Zuidema, ACL 2020"
     description = "attention with skip connections, multiplied over layers; the same for every target"
     needs_gradient = False
+    skip = False
 
     def weights(self, block: MapBlock) -> Tensor:
         """A of each head."""
         return block.attention
 
-    def factor(self, average: Tensor) -> Tensor:
+    def matrix(self, average: Tensor) -> Tensor:
         """Row-normalised (mean_h A + I)."""
         return row_normalise(average + torch.eye(average.shape[-1], dtype=average.dtype, device=average.device))
-
-    def begin(self, row: Tensor) -> Tensor:
-        """Both shares need the row sums of the map, so all is added block by block."""
-        return torch.zeros_like(row)
 
     def fold(self, out: Tensor, row: Tensor, block: MapBlock) -> None:
         """Add ``u @ mean_h A + u`` with u = row / (1 + row sum of mean_h A)."""

@@ -15,6 +15,7 @@ from engine.errors import EngineError, UnknownName, suggestion
 from engine.models import find_adapter
 from engine.models.adapter import Adapter
 from engine.models.checkpoint import load_checkpoint, read_checkpoint
+from engine.models.hub import hub_access
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 from engine.models.tokens import TextTokenizer, as_tokenizer
 
@@ -200,10 +201,14 @@ def _timm(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     if weights is not None and folder is None and "head.weight" in weights:
         options["num_classes"] = int(weights["head.weight"].shape[0])  # a fine-tuned checkpoint has its own classes
     try:
-        model = timm.create_model(source, pretrained=weights is None, **options)
+        with torch.device("meta"):  # refuse before anything is downloaded
+            adapter = find_adapter(timm.create_model(source, pretrained=False, **options))
+        with hub_access():
+            model = timm.create_model(source, pretrained=weights is None, **options)
+    except EngineError:
+        raise
     except Exception as error:
         raise _not_loadable(name, checkpoint, error) from error
-    adapter = find_adapter(model)
     if weights is not None and checkpoint is not None:
         load_checkpoint(model, checkpoint, name, weights)
     return LoadedModel(model, name, adapter, timm_preprocess(model), None, _timm_class_names(model, rest, folder))
@@ -227,10 +232,11 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     folder = _local_folder(rest)
     source, tag = (f"{LOCAL}{folder}", None) if folder else _open_clip_name(rest, checkpoint)
     try:
-        model = open_clip.create_model(
-            source, pretrained=tag, load_weights=checkpoint is None, require_pretrained=checkpoint is None
-        )
-        tokenizer = open_clip.get_tokenizer(source)
+        with hub_access():
+            model = open_clip.create_model(
+                source, pretrained=tag, load_weights=checkpoint is None, require_pretrained=checkpoint is None
+            )
+            tokenizer = open_clip.get_tokenizer(source)
     except Exception as error:
         raise _not_loadable(name, checkpoint, error) from error
     adapter = find_adapter(model)
@@ -265,15 +271,14 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     folder = _local_folder(rest)
     source = str(folder) if folder else rest
     try:
-        config = transformers.AutoConfig.from_pretrained(source)
-        architectures = config.architectures or []
-        model_class = getattr(transformers, architectures[0], None) if architectures else None
-        if model_class is None:
-            raise EngineError(f"the configuration of {source} names no architecture that transformers knows")
-        model = model_class(config) if checkpoint else model_class.from_pretrained(source)
-        adapter = find_adapter(model)
-        processor = transformers.AutoImageProcessor.from_pretrained(source)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
+        with hub_access():
+            config = transformers.AutoConfig.from_pretrained(source)
+            model_class = _architecture(config, source)
+            with torch.device("meta"):  # refuse before anything is downloaded
+                adapter = find_adapter(model_class(config))
+            model = model_class(config) if checkpoint else model_class.from_pretrained(source)
+            processor = transformers.AutoImageProcessor.from_pretrained(source)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
     except EngineError:
         raise
     except Exception as error:
@@ -290,6 +295,16 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
         as_tokenizer(tokenizer, context) if tokenizer is not None else None,
         names,
     )
+
+
+def _architecture(config: Any, source: str) -> Any:
+    import transformers
+
+    names = config.architectures or []
+    found = getattr(transformers, names[0], None) if names else None
+    if found is None:
+        raise EngineError(f"the configuration of {source} names no architecture that transformers knows")
+    return found
 
 
 def _not_loadable(name: str, checkpoint: Path | None, error: Exception) -> EngineError:

@@ -1,0 +1,89 @@
+"""The view rectangle is where the model's input comes from, for every way of fitting a picture."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import timm
+import zoo
+from PIL import Image
+from transformers import CLIPImageProcessor, SiglipImageProcessor
+
+from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
+
+
+def timm_case(**config):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=96, num_classes=3)
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, 96, 96), **config}
+    return timm_preprocess(model)
+
+
+def open_clip_case(mode):
+    model = zoo.build("open_clip")
+    model.visual.preprocess_cfg = {"size": 96, "mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": mode}
+    return open_clip_preprocess(model)
+
+
+CASES = {
+    "timm centre crop": lambda: timm_case(crop_pct=0.8),
+    "timm squash": lambda: timm_case(crop_pct=1.0, crop_mode="squash"),
+    "timm squash and crop": lambda: timm_case(crop_pct=0.8, crop_mode="squash"),
+    "timm border": lambda: timm_case(crop_pct=1.0, crop_mode="border"),
+    "timm oblong": lambda: timm_case(crop_pct=0.9, input_size=(3, 96, 64)),
+    "hf shortest edge": lambda: hf_preprocess(
+        CLIPImageProcessor(size={"shortest_edge": 110}, crop_size={"height": 96, "width": 96})
+    ),
+    "hf stretch": lambda: hf_preprocess(SiglipImageProcessor(size={"height": 96, "width": 96})),
+}
+
+
+def blobs(width, height, spots):
+    """A black picture with white squares centred on ``spots`` (fractions)."""
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    for x, y in spots:
+        r = max(2, min(width, height) // 30)
+        cx, cy = int(x * width), int(y * height)
+        image[max(0, cy - r) : cy + r, max(0, cx - r) : cx + r] = 255
+    return Image.fromarray(image)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (250, 250)])
+@pytest.mark.parametrize("case", CASES)
+def test_a_spot_is_found_where_the_view_says(case, size):
+    preprocess = CASES[case]()
+    width, height = size
+    x0, y0, x1, y1 = preprocess.view(width, height)
+    for spot in [(0.5, 0.5), (0.38, 0.45), (0.6, 0.62)]:
+        pixels = preprocess(blobs(width, height, [spot])).mean(dim=0).numpy()
+        assert pixels.shape == preprocess.size
+        rows, columns = np.nonzero(pixels > 0.75 * pixels.max() + 0.25 * pixels.min())
+        seen = (columns.mean() + 0.5) / pixels.shape[1], (rows.mean() + 0.5) / pixels.shape[0]
+        found = x0 + seen[0] * (x1 - x0), y0 + seen[1] * (y1 - y0)
+        assert found == pytest.approx(spot, abs=0.012)
+
+
+def test_open_clip_modes():
+    for mode, view in (("shortest", (1 / 6, 0, 5 / 6, 1)), ("longest", (0, -0.25, 1, 1.25)), ("squash", (0, 0, 1, 1))):
+        preprocess = open_clip_case(mode)
+        assert preprocess.view(300, 200) == pytest.approx(view)
+        pixels = preprocess(blobs(300, 200, [(0.5, 0.5)])).mean(dim=0).numpy()
+        rows, columns = np.nonzero(pixels > pixels.mean() + 0.5)
+        assert (columns.mean(), rows.mean()) == pytest.approx((47.5, 47.5), abs=1)
+
+
+def test_the_pixels_are_the_library_s_own():
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=3)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 260, 3), dtype=np.uint8))
+    config = timm.data.resolve_model_data_config(model)
+    expected = timm.data.create_transform(**config, is_training=False)(image)
+    assert (timm_preprocess(model)(image) == expected).all()
+
+
+def test_travels_to_worker_processes():
+    preprocess = CASES["hf shortest edge"]()
+    copy: Preprocess = pickle.loads(pickle.dumps(preprocess))
+    image = Image.new("RGB", (120, 130), "red")
+    assert (copy(image) == preprocess(image)).all()
+    assert copy.describe() == preprocess.describe()

@@ -1,0 +1,131 @@
+"""Tiny randomly initialised models of every supported family, built in code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import timm
+import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from transformers import (
+    CLIPConfig,
+    CLIPForImageClassification,
+    CLIPModel,
+    DeiTConfig,
+    DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher,
+    SiglipConfig,
+    SiglipForImageClassification,
+    SiglipModel,
+    ViTConfig,
+    ViTForImageClassification,
+)
+
+VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 5}
+VISION = {"layers": 3, "width": 24, "head_width": 8, "patch_size": 8, "image_size": 32}
+TEXT = {"context_length": 9, "vocab_size": 40, "width": 24, "heads": 3, "layers": 2}
+HF_VISION = {
+    "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3,
+    "image_size": 32, "patch_size": 8,
+}  # fmt: skip
+HF_TEXT = {
+    "vocab_size": 40, "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "max_position_embeddings": 9, "bos_token_id": 38, "eos_token_id": 39, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def _siglip_open_clip() -> nn.Module:
+    vision = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "map", "timm_proj": "none", "image_size": 32}
+    text = {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True}
+    model = CustomTextCLIP(24, CLIPVisionCfg(**vision), CLIPTextCfg(**text), init_logit_bias=-1.0)
+    model.visual.trunk = VisionTransformer(**{**VIT, "num_classes": 0}, global_pool="map", class_token=False)
+    return model
+
+
+def _hf_clip() -> nn.Module:
+    return CLIPModel(CLIPConfig(text_config=HF_TEXT, vision_config=HF_VISION, projection_dim=16))
+
+
+def _hf_siglip() -> nn.Module:
+    return SiglipModel(SiglipConfig(text_config={**HF_TEXT, "projection_size": 24}, vision_config=HF_VISION))
+
+
+CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
+    "vit_cls": lambda: VisionTransformer(**VIT),
+    "vit_unfused_training_mode": lambda: _unfused(VisionTransformer(**VIT)),
+    "vit_avg": lambda: VisionTransformer(**VIT, global_pool="avg", class_token=False, fc_norm=True),
+    "vit_map_pool": lambda: VisionTransformer(**VIT, global_pool="map"),
+    "dinov2_registers": lambda: VisionTransformer(**VIT, reg_tokens=4, init_values=1e-1, no_embed_class=True),
+    "dinov2_registers_avg": lambda: VisionTransformer(**VIT, reg_tokens=4, global_pool="avg"),
+    "deit_distilled": lambda: timm.create_model("deit_tiny_distilled_patch16_224", **VIT),
+    "eva": lambda: Eva(**VIT),
+    "eva02_rope_cls": lambda: Eva(**VIT, global_pool="token", use_rot_pos_emb=True, swiglu_mlp=True, scale_mlp=True),
+    "beit": lambda: Beit(**VIT, use_rel_pos_bias=True),
+    "hf_vit": lambda: ViTForImageClassification(ViTConfig(**HF_VISION, num_labels=5)),
+    "hf_vit_eager": lambda: _eager(ViTForImageClassification(ViTConfig(**HF_VISION, num_labels=5))),
+    "hf_deit": lambda: DeiTForImageClassification(DeiTConfig(**HF_VISION, num_labels=5)),
+    "hf_deit_distilled": lambda: DeiTForImageClassificationWithTeacher(DeiTConfig(**HF_VISION, num_labels=5)),
+    "hf_clip_classifier": lambda: CLIPForImageClassification(
+        CLIPConfig(text_config=HF_TEXT, vision_config=HF_VISION, num_labels=5)
+    ),
+    "hf_siglip_classifier": lambda: SiglipForImageClassification(
+        SiglipConfig(text_config=HF_TEXT, vision_config=HF_VISION, num_labels=5)
+    ),
+}
+
+PAIRS: dict[str, Callable[[], nn.Module]] = {
+    "open_clip": lambda: CLIP(16, CLIPVisionCfg(**VISION), CLIPTextCfg(**TEXT), quick_gelu=True),
+    "open_clip_custom_avg": lambda: CustomTextCLIP(16, CLIPVisionCfg(**VISION, pool_type="avg"), CLIPTextCfg(**TEXT)),
+    "open_clip_siglip": _siglip_open_clip,
+    "hf_clip": _hf_clip,
+    "hf_siglip": _hf_siglip,
+}
+
+ALL = {**CLASSIFIERS, **PAIRS}
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """Build a model with attention that is far from uniform, so that relevancies are not tiny."""
+    torch.manual_seed(seed)
+    model = ALL[name]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() >= 2:
+                parameter.add_(torch.randn_like(parameter) * 0.15)
+    return model if name.endswith("training_mode") else model.eval()
+
+
+def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
+    """Random inputs that fit the model: images, or images with token ids that end in the end token."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, 3, 32, 32, generator=generator)
+    if name in CLASSIFIERS:
+        return images
+    ids = torch.zeros(batch, 9, dtype=torch.long)
+    for i in range(batch):
+        length = 3 + (2 * i) % 5
+        ids[i, 0] = 38
+        ids[i, 1 : 1 + length] = torch.randint(1, 38, (length,), generator=generator)
+        ids[i, 1 + length] = 39
+    return {"image": images, "text": ids}
+
+
+def take(data: Any, rows: slice) -> Any:
+    """Some samples of what :func:`inputs` returned."""
+    return {k: v[rows] for k, v in data.items()} if isinstance(data, dict) else data[rows]
+
+
+def _unfused(model: nn.Module) -> nn.Module:
+    for block in model.blocks:
+        block.attn.fused_attn = False
+    return model.train()
+
+
+def _eager(model: nn.Module) -> nn.Module:
+    model.set_attn_implementation("eager")
+    return model
