@@ -1,0 +1,62 @@
+# `make help` lists the targets. Everything runs in .venv, which the first target makes; a new lock of versions renews it.
+PYTHON ?= python3
+BIN := .venv/bin
+STORE ?= audits
+SERVE ?= 1
+PORT ?= 8501
+RUN_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo audit dashboard test lint format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.installed ## make .venv and install what is needed to run
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: setup ## audit the built-in demo and open the dashboard (SERVE=0: do not open)
+	$(BIN)/python -m jobs demo --store $(STORE)
+ifneq ($(SERVE),0)
+	$(BIN)/python -m dashboard --store $(STORE) --port $(PORT)
+endif
+
+audit: setup ## audit your data: make audit DATA=photos MODEL=timm:vit_base_patch16_224 [RUN_OPTIONS="--target both"]
+	@test -n "$(DATA)" -a -n "$(MODEL)" || { echo 'usage: make audit DATA=folder-or-manifest MODEL=timm:NAME [RUN_OPTIONS="..."]' >&2; exit 2; }
+	$(BIN)/python -m jobs run --data "$(DATA)" --model "$(MODEL)" --store "$(STORE)" $(RUN_OPTIONS)
+ifneq ($(SERVE),0)
+	$(BIN)/python -m dashboard --store "$(STORE)" --port $(PORT)
+endif
+
+dashboard: setup ## open the dashboard on what is in the store
+	$(BIN)/python -m dashboard --store $(STORE) --port $(PORT)
+
+test: .venv/.installed-dev ## the whole test suite
+	@tests/chromium.sh
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-dev ## ruff (lint and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed-dev ## let ruff put everything in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about ten minutes)
+	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
+
+clean: ## remove .venv, caches and the demo's data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data
