@@ -28,6 +28,14 @@ def make_method(method: str | Method, **options: Any) -> Method:
     return METHODS[method](**options)
 
 
+def unscaled_method(name: str) -> Method:
+    """Return a method without steps that only serve display: what a store should keep.
+
+    Grad-CAM's min-max step takes the magnitude away and turns an all-zero map into NaN.
+    """
+    return make_method(name, **({"minmax": False} if name == GradCAM.name else {}))
+
+
 def list_methods() -> list[dict[str, Any]]:
     """Return name, paper, description, needs_gradient and engines of every method."""
     return [
@@ -54,4 +62,5 @@ __all__ = [
     "Rollout",
     "list_methods",
     "make_method",
+    "unscaled_method",
 ]

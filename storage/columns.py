@@ -1,0 +1,387 @@
+"""Every column of the store: type, unit and meaning.
+
+The one source for the Parquet schema of parts, the tables of segments, the help texts of the dashboard and
+the tables in docs/schema.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+Kind = Literal["number", "category", "text", "bool"]
+Group = Literal["sample", "explanation", "summary", "metadata"]
+
+_SQL = {
+    pa.int64(): "BIGINT",
+    pa.int32(): "INTEGER",
+    pa.int16(): "SMALLINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.string(): "VARCHAR",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `kind` is None for columns that are shown but never filtered or sorted by."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    group: Group = "sample"
+    kind: Kind | None = None
+    required: bool = False
+
+    @property
+    def sql_type(self) -> str:
+        """The DuckDB type."""
+        return sql_type(self.type)
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """The DuckDB name of an Arrow type."""
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    return _SQL[kind]
+
+
+_I32, _I64, _F32, _STR, _BOOL = pa.int32(), pa.int64(), pa.float32(), pa.string(), pa.bool_()
+_SHARE = "share 0..1"
+
+SAMPLE_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "sample_id",
+        _I64,
+        "identifier",
+        "Number of the sample in the dataset, stable for one dataset; the key of every table.",
+        kind="number",
+        required=True,
+    ),
+    Column("uri", _STR, "path", "The picture, relative to the root of the dataset.", kind="text", required=True),
+    Column("label", _STR, "class name", "The true class, when the dataset has one.", kind="category"),
+    Column("label_index", _I32, "class index", "The true class as the model numbers it.", kind="number"),
+    Column("text", _STR, "text", "The caption or question that belongs to the picture.", kind="text"),
+    Column(
+        "split",
+        _STR,
+        "name",
+        "The part of the dataset the sample is in (train, test, ...), when given.",
+        kind="category",
+    ),
+    Column("width", _I32, "pixels", "Width of the picture, turned upright.", kind="number"),
+    Column("height", _I32, "pixels", "Height of the picture, turned upright.", kind="number"),
+    Column(
+        "view_x0",
+        _F32,
+        "fraction of the width",
+        "Left edge of what the model saw (the area under the token "
+        "grid): 0 is the left edge of the picture, below 0 is padding.",
+        kind="number",
+    ),
+    Column("view_y0", _F32, "fraction of the height", "Top edge of what the model saw.", kind="number"),
+    Column(
+        "view_x1",
+        _F32,
+        "fraction of the width",
+        "Right edge of what the model saw: 1 is the right edge of the picture, above 1 is padding.",
+        kind="number",
+    ),
+    Column("view_y1", _F32, "fraction of the height", "Bottom edge of what the model saw.", kind="number"),
+    Column(
+        "tokens",
+        pa.list_(_STR),
+        "text tokens",
+        "The words and word pieces the model read, one per value of the text map; special tokens are empty.",
+        kind="text",
+    ),
+)
+
+EXPLANATION_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "target",
+        _STR,
+        "name",
+        "What was explained: 'predicted', 'label', 'class:NAME', 'contrast:A,B', 'clip-logit' or 'clip-score'.",
+        "explanation",
+        "category",
+        required=True,
+    ),
+    Column(
+        "target_index",
+        _I32,
+        "class index",
+        "The class that was explained; empty for contrasts and pairs.",
+        "explanation",
+        "number",
+    ),
+    Column(
+        "modality",
+        _STR,
+        "image or text",
+        "Which input the relevancy lies on.",
+        "explanation",
+        "category",
+        required=True,
+    ),
+    Column(
+        "score",
+        _F32,
+        "logit (clip-score: 0..2.5)",
+        "Value of the explained model output.",
+        "explanation",
+        "number",
+        required=True,
+    ),
+    Column("predicted", _STR, "class name", "The class with the highest logit.", "explanation", "category"),
+    Column(
+        "predicted_index",
+        _I32,
+        "class index",
+        "The class with the highest logit, as the model numbers it.",
+        "explanation",
+        "number",
+    ),
+    Column(
+        "confidence",
+        _F32,
+        "probability 0..1",
+        "Softmax probability of the predicted class.",
+        "explanation",
+        "number",
+    ),
+    Column(
+        "correct",
+        _BOOL,
+        "true or false",
+        "Whether the predicted class is the label; empty without a label.",
+        "explanation",
+        "bool",
+    ),
+    Column(
+        "clip_percentile",
+        _F32,
+        "percent 0..100",
+        "Share of mismatched image-text pairs of the same dataset that score lower; empty when it was not computed.",
+        "explanation",
+        "number",
+    ),
+    Column(
+        "top_indices",
+        pa.list_(_I32),
+        "class indices",
+        "The best classes, best first (up to 5).",
+        "explanation",
+    ),
+    Column("top_probs", pa.list_(_F32), "probabilities 0..1", "Probabilities of `top_indices`.", "explanation"),
+    Column(
+        "entropy",
+        _F32,
+        "0..1",
+        "Spread of the relevancy over the tokens: 0 is all on one token, 1 is even. For texts over the shown tokens.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "top10_mass",
+        _F32,
+        _SHARE,
+        "Share of the relevancy on the most relevant tenth of the tokens.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "mass",
+        _F32,
+        "raw relevancy",
+        "Sum of the raw relevancy over the tokens; depends on the scale of the target.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "border_share",
+        _F32,
+        _SHARE,
+        "Share of the relevancy on the outer ring of the token grid, a tenth of the side wide.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "corner_tl",
+        _F32,
+        _SHARE,
+        "Share of the relevancy in the top left corner, a quarter of each side.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "corner_tr",
+        _F32,
+        _SHARE,
+        "Share of the relevancy in the top right corner, a quarter of each side.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "corner_bl",
+        _F32,
+        _SHARE,
+        "Share of the relevancy in the bottom left corner, a quarter of each side.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "corner_br",
+        _F32,
+        _SHARE,
+        "Share of the relevancy in the bottom right corner, a quarter of each side.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "center_x",
+        _F32,
+        "fraction of the grid 0..1",
+        "Centre of mass of the relevancy: 0 is left, 1 is right.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "center_y",
+        _F32,
+        "fraction of the grid 0..1",
+        "Centre of mass of the relevancy: 0 is top, 1 is bottom.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "mask_share",
+        _F32,
+        _SHARE,
+        "Share of the relevancy inside the object mask; empty without a mask.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "box_share",
+        _F32,
+        _SHARE,
+        "Share of the relevancy inside the object boxes; empty without boxes.",
+        "summary",
+        "number",
+    ),
+    Column(
+        "top_tokens",
+        pa.list_(_STR),
+        "text tokens",
+        "The most relevant words, strongest first (text only).",
+        "summary",
+        "text",
+    ),
+)
+
+PART_ONLY_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "sample_first",
+        _BOOL,
+        "true or false",
+        "True on exactly one row of each sample: the row the `samples` view reads.",
+        required=True,
+    ),
+    Column(
+        "map",
+        pa.list_(_F32),
+        "raw relevancy",
+        "Relevancy per token. Image: the token grid, row by row (h*w values). Text: one value per token.",
+        required=True,
+    ),
+    Column(
+        "features",
+        pa.list_(_F32),
+        "activation",
+        "Relevancy-weighted mean of the last block's token states; empty when the model has none.",
+    ),
+)
+
+METADATA_TYPES: dict[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+}
+
+_KEY = (
+    SAMPLE_COLUMNS[0],
+    Column("target", _STR, "name", "What was explained, as in `explanations`."),
+)
+_MODALITY = Column("modality", _STR, "image or text", "Which input the vector belongs to.")
+
+
+def _vector(size: str, unit: str, meaning: str) -> Column:
+    """A documented fixed-size vector; the size differs from run to run."""
+    return Column(f"vec FLOAT[{size}]", pa.list_(_F32), unit, meaning)
+
+
+FAILURE_COLUMNS: tuple[Column, ...] = (
+    SAMPLE_COLUMNS[0],
+    Column("uri", _STR, "path", "The picture, relative to the root of the dataset."),
+    Column("reason", _STR, "text", "Why the sample was skipped."),
+    Column("part", _I32, "part index", "The part of the run in which it was tried."),
+)
+
+ROLLUP_COLUMNS: tuple[Column, ...] = (
+    Column("target", _STR, "name", "What was explained, as in `explanations`."),
+    Column("modality", _STR, "image or text", "Always 'image': word positions of different texts do not add up."),
+    Column("predicted", _STR, "class name", "The predicted class; empty for image-text pairs."),
+    Column("width", _I32, "tokens", "Length of the summed maps."),
+    Column("n", _I64, "samples", "How many maps were summed."),
+    Column(
+        "sum_map",
+        pa.list_(pa.float64()),
+        "raw relevancy",
+        "Sum of the maps, token by token; divide by `n` for the mean map of the class.",
+    ),
+)
+
+META_COLUMNS: tuple[Column, ...] = (
+    Column("schema_version", _I32, "number", "Version of this schema."),
+    Column("run_id", _STR, "name", "The run the segment belongs to."),
+    Column("min_id", _I64, "identifier", "Lowest sample_id in the segment; empty when it holds only failures."),
+    Column("max_id", _I64, "identifier", "Highest sample_id in the segment."),
+    Column("parts", pa.list_(_I32), "part indices", "The parts this segment replaces."),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "samples": SAMPLE_COLUMNS,
+    "explanations": (SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS),
+    "map_image_<n>": (
+        *_KEY,
+        _vector("n", "raw relevancy", "The token grid, row by row; n = grid height x width."),
+    ),
+    "map_text_<n>": (
+        *_KEY,
+        Column("n_valid", pa.int16(), "tokens", "How many of the values are real; the others are zero."),
+        _vector("n", "raw relevancy", "One value per text token, padded with zeros to a multiple of 16."),
+    ),
+    "features_<d>": (
+        *_KEY,
+        _MODALITY,
+        _vector(
+            "d",
+            "activation",
+            "Relevancy-weighted mean of the last block's token states: alike where the model looked at alike things.",
+        ),
+    ),
+    "failures": FAILURE_COLUMNS,
+    "rollup_class": ROLLUP_COLUMNS,
+    "meta": META_COLUMNS,
+}
+
+
+def find(name: str) -> Column | None:
+    """The built-in sample or explanation column of this name."""
+    return next((c for c in (*SAMPLE_COLUMNS, *EXPLANATION_COLUMNS) if c.name == name), None)

@@ -1,0 +1,68 @@
+"""The schema of a store as a list of named steps; the names are its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from storage.atomic import read_json, write_json
+from storage.errors import StoreError, StoreTooNew
+from storage.layout import StoreLayout
+from storage.lock import FileLock
+from storage.schema import SCHEMA_VERSION
+
+Step = Callable[[StoreLayout], None]
+
+
+def m001_initial(store: StoreLayout) -> None:
+    """One folder per run under `runs/`."""
+    store.runs.mkdir(exist_ok=True)
+
+
+MIGRATIONS: tuple[Step, ...] = (m001_initial,)
+assert len(MIGRATIONS) == SCHEMA_VERSION, "every schema version has its step"
+
+
+def stored_version(store: StoreLayout) -> int:
+    """The schema version in `store.json`; 0 when the store is yet to be made."""
+    try:
+        version = read_json(store.header)["schema_version"]
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f'{store.header} is damaged ({error}); it should hold {{"schema_version": {SCHEMA_VERSION}}}'
+        ) from error
+    if not isinstance(version, int):
+        raise StoreError(f"{store.header} has schema_version {version!r}, which is no number")
+    return version
+
+
+def check_version(store: StoreLayout, supported: int = SCHEMA_VERSION) -> int:
+    """The stored version; StoreTooNew when this software is too old for it."""
+    version = stored_version(store)
+    if version > supported:
+        raise StoreTooNew(
+            f"store {store.root} was made by a newer version (schema {version}); this one reads up to "
+            f"{supported}: upgrade relevancy-audit"
+        )
+    return version
+
+
+def migrate(store: StoreLayout, steps: Sequence[Step] = MIGRATIONS) -> list[str]:
+    """Bring a store to the newest schema, one recorded step at a time; returns the names of the steps taken.
+
+    Safe to run by several processes at once and to be killed: a step may run again, so it must be repeatable.
+    """
+    if check_version(store, len(steps)) == len(steps):
+        return []
+    lock = FileLock(store.lock, f"store {store.root}")
+    lock.acquire(patience=10.0)
+    try:
+        done = []
+        for number, step in enumerate(steps[check_version(store, len(steps)) :], start=stored_version(store) + 1):
+            step(store)
+            write_json(store.header, {"schema_version": number})
+            done.append(step.__name__)
+        return done
+    finally:
+        lock.release()

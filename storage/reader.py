@@ -1,0 +1,262 @@
+"""Reading a run with SQL, also while it is being written."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from storage.errors import StoreError
+from storage.layout import RunLayout
+from storage.manifests import Snapshot, take_snapshot
+from storage.progress import Progress, read_progress
+from storage.record import RunRecord, read_record
+from storage.segments import failure_table
+from storage.tables import literal, no_pattern
+from storage.views import TAIL_FAILURES, segment_alias, view_statements
+
+Key = tuple[int, str]
+Result = TypeVar("Result")
+_ATTEMPTS = 5
+
+
+class RunReader:
+    """An in-memory DuckDB with views over one run. Share it between threads; every query has its own cursor.
+
+    The views do not move by themselves: call `refresh` (cheap when nothing changed) to see new parts.
+    """
+
+    def __init__(self, run: RunLayout) -> None:
+        self.run = run
+        self._guard = threading.RLock()
+        self._root = _connect(run.folder)
+        self._snapshot: Snapshot | None = None
+        self._record = read_record(run)
+        self._attached: dict[str, dict[str, set[str]]] = {}
+        self._memory: dict[Any, Any] = {}
+        self.refresh()
+
+    # -- state ----------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record as of the last `refresh`."""
+        return self._record
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The manifests the views are built from."""
+        assert self._snapshot is not None  # set in __init__
+        return self._snapshot
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the views' content may have changed; a key for caches."""
+        return self.snapshot.version
+
+    @property
+    def problems(self) -> list[str]:
+        """What is missing on disk, in words; empty for a whole run. Running the same job again repairs it."""
+        snapshot = self.snapshot
+        return [f"part {part} will be computed again: {why}" for part, why in snapshot.redo.items()] + [
+            f"segment {number:04d} is missing or cut" for number in snapshot.lost_segments
+        ]
+
+    def refresh(self) -> bool:
+        """Look for new parts and segments; True when there were any and the views were rebuilt."""
+        with self._guard:
+            self._record = read_record(self.run)
+            snapshot = take_snapshot(self.run)
+            if self._snapshot is not None and snapshot.version == self._snapshot.version:
+                self._snapshot = snapshot
+                return False
+            self._snapshot = self._rebuilt(snapshot)
+            self._memory.clear()
+            return True
+
+    def _rebuilt(self, snapshot: Snapshot) -> Snapshot:
+        """Build the views; from a newer snapshot when parts were removed since this one was taken."""
+        for _ in range(_ATTEMPTS):
+            try:
+                self._attach(snapshot)
+                self._replace_views(snapshot)
+                return snapshot
+            except duckdb.IOException as error:
+                problem = _first_line(error)
+                snapshot = take_snapshot(self.run)
+        raise StoreError(f"run {self.run.run_id!r} cannot be read: {problem}")
+
+    def _attach(self, snapshot: Snapshot) -> None:
+        """Attach new segments. None is detached: a segment never goes away, and queries may be running."""
+        cursor = self._root.cursor()
+        for segment in snapshot.segments:
+            alias = segment_alias(segment)
+            if alias in self._attached:
+                continue
+            path = str(self.run.segment(segment.segment))
+            try:
+                cursor.execute(f"ATTACH {literal(path)} AS {alias} (READ_ONLY)")
+            except duckdb.Error as error:
+                raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
+            self._attached[alias] = _tables_of(cursor, alias)
+
+    def _replace_views(self, snapshot: Snapshot) -> None:
+        """Swap all views at once, so that no query sees half of a change."""
+        present = {segment_alias(segment) for segment in snapshot.segments}
+        catalog = {alias: tables for alias, tables in self._attached.items() if alias in present}
+        cursor = self._root.cursor()
+        cursor.begin()
+        try:
+            cursor.register("incoming", failure_table(snapshot.tail))
+            cursor.execute(f"CREATE OR REPLACE TABLE {TAIL_FAILURES} AS SELECT * FROM incoming")
+            for statement in view_statements(self.run, self._record, snapshot, catalog):
+                cursor.execute(statement)
+            cursor.commit()
+        except BaseException:
+            cursor.rollback()
+            raise
+        finally:
+            cursor.unregister("incoming")
+
+    def progress(self) -> Progress:
+        """How far the run is now, whether or not the views have been refreshed."""
+        return read_progress(self.run, self._record)
+
+    # -- queries --------------------------------------------------------------------------------------
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A fresh cursor; never share one between threads (shared connections give wrong rows)."""
+        return self._root.cursor()
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows of a query as dicts; `?` in the SQL are bound to `params`."""
+
+        def rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            result = cursor.execute(sql, list(params))
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+        return self.retrying(rows)
+
+    def table(self, sql: str, params: Sequence[Any] = ()) -> pa.Table:
+        """The result of a query as an Arrow table; the way to fetch many rows or vectors."""
+        return self.retrying(lambda cursor: cursor.sql(sql, params=list(params)).to_arrow_table())
+
+    def retrying(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        """Run `work` on a fresh cursor; again on refreshed views when files were retired meanwhile."""
+        for _ in range(_ATTEMPTS):
+            version = self.version
+            try:
+                return work(self.cursor())
+            except duckdb.IOException as error:
+                problem = error
+                if not self.refresh() and self.version == version:  # nor has another thread refreshed
+                    break
+        raise StoreError(f"run {self.run.run_id!r} cannot be read: {_first_line(problem)}") from problem
+
+    def remember(self, key: Any, make: Callable[[], Result]) -> Result:
+        """`make()`, kept until the run changes."""
+        key = (self.version, key)
+        if key not in self._memory:
+            self._memory[key] = make()
+        return self._memory[key]
+
+    # -- vectors --------------------------------------------------------------------------------------
+
+    def map_widths(self, modality: str) -> tuple[int, ...]:
+        """Widths n of the tables `map_<modality>_<n>`."""
+        if modality not in ("image", "text"):
+            raise StoreError(f"unknown modality {modality!r}; available: image, text")
+        contents = self.snapshot.contents
+        return contents.image_widths if modality == "image" else contents.text_widths
+
+    def map_width(self, modality: str) -> int | None:
+        """The largest of `map_widths`; None when the run has no maps of this modality (yet)."""
+        return max(self.map_widths(modality), default=None)
+
+    def maps(self, keys: Iterable[Key], modality: str) -> dict[Key, np.ndarray]:
+        """Raw relevancy maps, float32, by (sample_id, target); keys without a map are absent.
+
+        Image maps have h*w values, row by row; text maps one value per token.
+        """
+        wanted = list(dict.fromkeys((int(sample_id), str(target)) for sample_id, target in keys))
+        found: dict[Key, np.ndarray] = {}
+        for width in self.map_widths(modality) if wanted else ():
+            found.update(self.retrying(partial(_maps_of_width, wanted, modality, width)))
+        return found
+
+    # -- end ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._root.close()
+
+    def __enter__(self) -> RunReader:
+        """The reader itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+def _maps_of_width(
+    keys: Sequence[Key], modality: str, width: int, cursor: duckdb.DuckDBPyConnection
+) -> dict[Key, np.ndarray]:
+    """The maps in one table. Keys are joined, as IN (...) would decode every vector of the table."""
+    ids, targets = zip(*keys, strict=True)
+    cursor.register("wanted", pa.table({"row": range(len(keys)), "sample_id": ids, "target": targets}))
+    valid = "m.n_valid" if modality == "text" else str(width)
+    found = cursor.sql(
+        f"SELECT k.row, {valid} AS n, m.vec FROM wanted k JOIN map_{modality}_{width} m "
+        "ON m.sample_id = k.sample_id AND m.target = k.target"
+    ).to_arrow_table()
+    if not len(found):
+        return {}
+    vectors = found["vec"].combine_chunks().flatten().to_numpy().reshape(len(found), width)
+    rows, lengths = found["row"].to_pylist(), found["n"].to_pylist()
+    return {keys[row]: vectors[i, : lengths[i]] for i, row in enumerate(rows)}
+
+
+def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads the run's own folder, and no other file and no network."""
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+            "temp_directory": str(Path(tempfile.gettempdir()) / "relevancy-audit-spill"),
+        },
+    )
+    prefixes = {f"{folder}/", f"{no_pattern(str(folder))}/"}  # a pattern is checked before it is resolved
+    con.execute(f"SET allowed_directories = [{', '.join(map(literal, prefixes))}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def _first_line(error: Exception) -> str:
+    """DuckDB's message without the SQL below it."""
+    return str(error).splitlines()[0]
+
+
+def _tables_of(cursor: duckdb.DuckDBPyConnection, alias: str) -> dict[str, set[str]]:
+    """Tables and columns of an attached segment."""
+    rows = cursor.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ?", [alias]
+    ).fetchall()
+    tables: dict[str, set[str]] = {}
+    for table, column in rows:
+        tables.setdefault(table, set()).add(column)
+    return tables

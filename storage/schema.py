@@ -1,0 +1,116 @@
+"""The Arrow schema of a run's parts, and which free metadata columns a run may have."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from storage.columns import (
+    EXPLANATION_COLUMNS,
+    FAILURE_COLUMNS,
+    METADATA_TYPES,
+    PART_ONLY_COLUMNS,
+    ROLLUP_COLUMNS,
+    SAMPLE_COLUMNS,
+    Column,
+    Kind,
+)
+from storage.errors import StoreError, suggest
+
+SCHEMA_VERSION = 1
+TEXT_WIDTH_STEP = 16
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+RESERVED = frozenset(
+    column.name
+    for column in (
+        *SAMPLE_COLUMNS,
+        *EXPLANATION_COLUMNS,
+        *PART_ONLY_COLUMNS,
+        *FAILURE_COLUMNS,
+        *ROLLUP_COLUMNS,
+    )
+) | {"vec", "n_valid", "rowid", "filename", "page", "sort"}
+
+
+def metadata_column_names(names: Sequence[str]) -> list[str]:
+    """SQL-friendly column names for free metadata names, in order; never reserved, never twice the same.
+
+    `"Shot at (UTC)"` becomes `shot_at_utc`, `"label"` (a column of the store) becomes `meta_label`.
+    """
+    taken = set(RESERVED)
+    columns = []
+    for name in names:
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        base = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:48] or "column"
+        if base[0].isdigit() or base in RESERVED:
+            base = f"meta_{base}"
+        column, number = base, 2
+        while column in taken:
+            column, number = f"{base}_{number}", number + 1
+        taken.add(column)
+        columns.append(column)
+    return columns
+
+
+def metadata_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """The metadata columns of a run as `Column`s; StoreError for a bad name or type."""
+    columns: list[Column] = []
+    seen: set[str] = set()
+    for entry in metadata:
+        column = _metadata_column(entry)
+        if column.name in seen:
+            raise StoreError(f"metadata column {column.name!r} is named twice; nothing was written")
+        seen.add(column.name)
+        columns.append(column)
+    return columns
+
+
+def _metadata_column(entry: Mapping[str, Any]) -> Column:
+    """One checked metadata column of `{"name": ..., "column": ..., "type": ...}`."""
+    missing = {"name", "column", "type"} - set(entry)
+    if missing:
+        raise StoreError(f"metadata entry {dict(entry)!r} lacks {', '.join(sorted(missing))}; nothing was written")
+    name, column, kind = str(entry["name"]), str(entry["column"]), str(entry["type"])
+    if column in RESERVED:
+        raise StoreError(f"metadata column {column!r} has the name of a column of the store; call it meta_{column}")
+    if not _IDENTIFIER.fullmatch(column):
+        raise StoreError(f"metadata column {column!r} is not a plain name (lower-case letters, digits, _)")
+    if kind not in METADATA_TYPES:
+        raise StoreError(f"metadata column {column!r} has unknown type {kind!r}{suggest(kind, METADATA_TYPES)}")
+    filter_kinds: dict[str, Kind] = {"bool": "bool", "string": "text"}
+    return Column(
+        column,
+        METADATA_TYPES[kind],
+        "as given",
+        f"Metadata column {name!r} of the dataset.",
+        "metadata",
+        filter_kinds.get(kind, "number"),
+    )
+
+
+def sample_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Columns of the `samples` table of a run: the fixed ones, then the metadata."""
+    return [*SAMPLE_COLUMNS, *metadata_columns(metadata)]
+
+
+def part_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Columns of a part, in order: sample, metadata, explanation, vectors."""
+    return [*sample_columns(metadata), *EXPLANATION_COLUMNS, *PART_ONLY_COLUMNS]
+
+
+def part_schema(metadata: Iterable[Mapping[str, Any]]) -> pa.Schema:
+    """The Arrow schema of a part: one row per (sample_id, target, modality).
+
+    `metadata` is the list `[{"name", "column", "type"}]` of the run's dataset. Raises StoreError.
+    """
+    return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in part_columns(metadata)])
+
+
+def padded_width(tokens: int) -> int:
+    """Width of the table a text map of this many tokens lies in: the next multiple of 16."""
+    return max(1, -(-tokens // TEXT_WIDTH_STEP)) * TEXT_WIDTH_STEP

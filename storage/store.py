@@ -1,0 +1,134 @@
+"""A store: a folder with the runs of many audits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.atomic import check_writable, read_json
+from storage.errors import StoreError, UnknownRun, suggest
+from storage.layout import RUN_ID, RunLayout, StoreLayout
+from storage.migrations import check_version, migrate
+from storage.reader import RunReader
+from storage.record import RunRecord, read_record
+from storage.retire import GRACE_SECONDS
+from storage.segments import SEGMENT_SAMPLES
+from storage.writer import SEAL_EVERY, RunWriter
+
+
+class Store:
+    """A store that exists. Get one with `Store.open`."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.layout = StoreLayout(Path(root).expanduser().absolute())
+
+    @classmethod
+    def open(cls, root: str | Path, create: bool = False) -> Store:
+        """The store at `root`; with `create` it is made when missing and brought to the newest schema.
+
+        Raises StoreError when there is none, or (with `create`) when nothing can be written there, and
+        StoreTooNew when a newer version made it.
+        """
+        store = cls(root)
+        if create:
+            store._create()
+        elif not store.root.is_dir():
+            raise StoreError(
+                f"there is no store at {store.root}; `python -m jobs run --data DIR --model NAME --store "
+                f"{store.root}` makes one"
+            )
+        elif not store.layout.header.exists():
+            raise StoreError(
+                f"{store.root} is not a store (it has no store.json); `python -m jobs run --data DIR "
+                f"--model NAME --store {store.root}` makes one"
+            )
+        check_version(store.layout)
+        return store
+
+    def _create(self) -> None:
+        """Make the folder, or check that the one there can be written; then migrate."""
+        if "?" in str(self.root):  # DuckDB takes the rest of the path for parameters
+            raise StoreError(f"the path of a store cannot hold a '?': {self.root}; give another with --store")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            check_version(self.layout)
+            check_writable(self.root)
+            migrate(self.layout)
+        except OSError as error:
+            raise StoreError(
+                f"the store {self.root} cannot be written ({error.strerror}); nothing was changed. Give "
+                "another folder with --store"
+            ) from error
+
+    @property
+    def root(self) -> Path:
+        """The store's folder, absolute."""
+        return self.layout.root
+
+    def run_ids(self) -> list[str]:
+        """Names of all runs, newest first."""
+        found = [(_created_at(run), run.run_id) for run in self._runs()]
+        return [run_id for _, run_id in sorted(found, reverse=True)]
+
+    def _runs(self) -> list[RunLayout]:
+        """Runs whose record has been written."""
+        try:
+            folders = list(self.layout.runs.iterdir())
+        except FileNotFoundError:
+            return []
+        runs = [RunLayout(folder) for folder in folders if RUN_ID.fullmatch(folder.name)]
+        return [run for run in runs if run.record.exists()]
+
+    def layout_of(self, run_id: str) -> RunLayout:
+        """The files of a run; UnknownRun suggests the nearest name."""
+        run = self.layout.run(run_id) if RUN_ID.fullmatch(run_id) else None
+        if run is None or not run.record.exists():
+            known = self.run_ids()
+            raise UnknownRun(
+                f"there is no run {run_id!r} in {self.root}"
+                f"{suggest(run_id, known) if known else '; the store has no runs yet'}"
+            )
+        return run
+
+    def record(self, run_id: str) -> RunRecord:
+        """Settings and state of a run; UnknownRun suggests the nearest name."""
+        return read_record(self.layout_of(run_id))
+
+    def reader(self, run_id: str) -> RunReader:
+        """Read a run, also while it is being written."""
+        return RunReader(self.layout_of(run_id))
+
+    def writer(
+        self,
+        run_id: str,
+        record: Mapping[str, Any],
+        *,
+        may_differ: Collection[str] = (),
+        seal_every: int = SEAL_EVERY,
+        segment_samples: int = SEGMENT_SAMPLES,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> RunWriter:
+        """Write a new run, or go on with one of the same settings (see `RunWriter`)."""
+        if not RUN_ID.fullmatch(run_id):
+            raise StoreError(
+                f"{run_id!r} cannot be the name of a run: use letters, digits, '.', '_' and '-', up to "
+                "128, beginning with a letter or digit"
+            )
+        return RunWriter(
+            self.layout,
+            run_id,
+            record,
+            may_differ=may_differ,
+            seal_every=seal_every,
+            segment_samples=segment_samples,
+            grace_seconds=grace_seconds,
+        )
+
+
+def _created_at(run: RunLayout) -> str:
+    """Time of creation; an unreadable record sorts last and is reported where it is asked for."""
+    try:
+        return str(read_json(run.record)["created_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,108 @@
+"""SQL: how each table of the store is read out of Parquet parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from storage.columns import EXPLANATION_COLUMNS, FAILURE_COLUMNS, ROLLUP_COLUMNS, SAMPLE_COLUMNS, Column
+from storage.manifests import Contents
+from storage.schema import TEXT_WIDTH_STEP, sample_columns
+
+# table name -> its columns as (name, DuckDB type)
+Columns = list[tuple[str, str]]
+
+
+def identifier(name: str) -> str:
+    """A quoted SQL name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A quoted SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parquet(files: Iterable[Path]) -> str:
+    """A table function over some Parquet files. A `*` in a folder's name is no pattern."""
+    return f"read_parquet([{', '.join(literal(no_pattern(str(file))) for file in files)}])"
+
+
+def no_pattern(path: str) -> str:
+    """The path as a pattern that matches only itself."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
+
+
+def table_columns(contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> dict[str, Columns]:
+    """Name and columns of every table that a run with these contents has."""
+    key = [("sample_id", "BIGINT"), ("target", "VARCHAR")]
+    tables = {
+        "samples": _typed(sample_columns(metadata)),
+        "explanations": _typed([SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS]),
+        "failures": _typed(FAILURE_COLUMNS),
+        "rollup_class": _typed(ROLLUP_COLUMNS),
+    }
+    for n in contents.image_widths:
+        tables[f"map_image_{n}"] = [*key, ("vec", f"FLOAT[{n}]")]
+    for n in contents.text_widths:
+        tables[f"map_text_{n}"] = [*key, ("n_valid", "SMALLINT"), ("vec", f"FLOAT[{n}]")]
+    for n in contents.feature_widths:
+        tables[f"features_{n}"] = [*key, ("modality", "VARCHAR"), ("vec", f"FLOAT[{n}]")]
+    return tables
+
+
+def _typed(columns: Sequence[Column]) -> Columns:
+    return [(column.name, column.sql_type) for column in columns]
+
+
+def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """One SELECT per table over `source`, a relation with the columns of a part.
+
+    Vectors are cast inside the SELECT, behind the filter on their length, so mixed widths never meet.
+    `failures` and `rollup_class` are not read from parts' columns and are left out.
+    """
+    selects = {
+        "samples": f"SELECT {_names(sample_columns(metadata))} FROM {source} WHERE sample_first",
+        "explanations": f"SELECT {_names([SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS])} FROM {source}",
+    }
+    for n in contents.image_widths:
+        selects[f"map_image_{n}"] = (
+            f"SELECT sample_id, target, map::FLOAT[{n}] AS vec FROM {source} "
+            f"WHERE modality = 'image' AND len(map) = {n}"
+        )
+    for n in contents.text_widths:
+        selects[f"map_text_{n}"] = (
+            f"SELECT sample_id, target, len(map)::SMALLINT AS n_valid, "
+            f"list_resize(map, {n}, 0.0::FLOAT)::FLOAT[{n}] AS vec FROM {source} "
+            f"WHERE modality = 'text' AND len(map) > {n - TEXT_WIDTH_STEP} AND len(map) <= {n}"
+        )
+    for n in contents.feature_widths:
+        selects[f"features_{n}"] = (
+            f"SELECT sample_id, target, modality, features::FLOAT[{n}] AS vec FROM {source} WHERE len(features) = {n}"
+        )
+    return selects
+
+
+def _names(columns: Iterable[Column]) -> str:
+    return ", ".join(identifier(column.name) for column in columns)
+
+
+def rollup_select(source: str) -> str:
+    """Sums of the image maps per (target, predicted) over `source`, a relation with the columns of a part."""
+    return (
+        "SELECT target, modality, predicted, width, n, list(total ORDER BY i) AS sum_map FROM ("
+        "SELECT target, modality, predicted, width, i, count(*) AS n, sum(x::DOUBLE) AS total FROM ("
+        "SELECT target, modality, predicted, len(map)::INTEGER AS width, unnest(map) AS x, "
+        f"generate_subscripts(map, 1) AS i FROM {source} WHERE modality = 'image') GROUP BY ALL) GROUP BY ALL"
+    )
+
+
+def merged_rollup(union: str) -> str:
+    """One row per (target, modality, predicted, width) from several rollups with the same columns."""
+    return (
+        "SELECT target, modality, predicted, width, n::BIGINT AS n, list(total ORDER BY i) AS sum_map FROM ("
+        "SELECT target, modality, predicted, width, i, sum(n) AS n, sum(x) AS total FROM ("
+        "SELECT target, modality, predicted, width, n, unnest(sum_map) AS x, "
+        f"generate_subscripts(sum_map, 1) AS i FROM ({union})) GROUP BY ALL) GROUP BY ALL"
+    )
