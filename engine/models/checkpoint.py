@@ -28,7 +28,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             return dict(load_file(file))
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except pickle.UnpicklingError as error:
+        raise EngineError(
+            f"cannot read checkpoint {file}: it is no state dict (pickled objects are never run)"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise EngineError(f"cannot read checkpoint {file}: {reason}") from error
     return _tensors(content, file)

@@ -1,0 +1,241 @@
+"""`python -m jobs COMMAND`.
+
+Exit codes: 0 done; 1 done, with more failed samples than `--max-failures`; 2 wrong use or input, with one line on
+stderr; 130 interrupted. Heavy libraries are imported inside the commands that need them: `list` must not wait for
+torch.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from jobs.console import complain, emit_json, reasons, say, table
+from jobs.errors import Interrupted
+from jobs.surroundings import private, quieten, share_cores
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Explain every sample of a dataset, and look after the runs in a store.",
+)
+demo_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(demo_app, name="demo", help="The built-in audit: scenes with planted shortcuts, two small models.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
+StoreOption = Annotated[str, typer.Option("--store", metavar="DIR", help="The store's folder.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show where an error came from, and library warnings.")]
+ERRORS = {"jobs.errors": "JobError", "engine.errors": "EngineError", "storage.errors": "StoreError"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    verbose = "--verbose" in arguments
+    share_cores()
+    private()
+    if not verbose:
+        quieten()
+    try:
+        command = typer.main.get_command(app)
+        return command.main(arguments, prog_name="python -m jobs", standalone_mode=False) or 0
+    except Interrupted as error:
+        complain(str(error), kind="")
+        return 130
+    except Exception as error:
+        if verbose:
+            traceback.print_exception(error)
+        complain(_message(error))
+        return 2
+
+
+def _message(error: Exception) -> str:
+    """One line for people; for an error that nobody foresaw, a line that says so."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message() if hasattr(error, "format_message") else str(error)
+    for module, name in ERRORS.items():
+        known = sys.modules.get(module)  # a class that was never imported was never raised
+        if known is not None and isinstance(error, getattr(known, name)):
+            return str(error)
+    return f"unexpected {type(error).__name__}: {error} (--verbose shows where)"
+
+
+@app.command()
+def run(
+    data: Annotated[str, typer.Option(metavar="PATH", help="Folder of class folders, flat folder, or manifest.")],
+    model: Annotated[str, typer.Option(metavar="NAME", help="timm:NAME, open_clip:NAME[/TAG], hf:REPO or a folder.")],
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="Weights: safetensors, or .pt.")] = None,
+    store: StoreOption = "audits",
+    method: Annotated[str, typer.Option(help="See the command `methods`.")] = "gae",
+    target: Annotated[
+        str | None,
+        typer.Option(help="predicted, label, both, class:NAME, contrast:A,B, clip-logit, clip-score."),
+    ] = None,
+    start_layer: Annotated[int | None, typer.Option(help="First explained layer [default: the model's own].")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Decoding processes [default: cores - 1, at most 8].")] = None,
+    part_size: Annotated[int, typer.Option(help="Samples that are stored, and resumed, together.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    launcher: Annotated[str, typer.Option(help="local; ray comes later.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(hidden=True)] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name [default: from data, model and method].")] = None,
+    max_failures: Annotated[int | None, typer.Option(help="Exit with 1 when more samples fail.")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Explain every sample of a dataset into the store. The same command again goes on where it stopped."""
+    from jobs.spec import RunSpec
+
+    spec = RunSpec(
+        data=data,
+        model=model,
+        checkpoint=checkpoint,
+        method=method,
+        target=target,
+        start_layer=start_layer,
+        precision=precision,
+        limit=limit,
+        store=store,
+        name=name,
+        part_size=part_size,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        launcher=launcher,
+        ray_address=ray_address,
+    ).checked()
+    with _interruptible():
+        from jobs.run import run_audit
+
+        result = run_audit(spec, _display())
+    if json:
+        emit_json(result.to_json())
+    else:
+        say("\n".join(_run_lines(result)))
+    allowed = sys.maxsize if max_failures is None else max_failures
+    return 1 if result.total_failed > allowed or not result.total_explained else 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat SIGTERM (a stopped container or job) like Ctrl-C, and Ctrl-C at any time as an ordinary end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted, run the same command to go on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _display() -> Any:
+    """A progress bar for a terminal, plain lines for a log."""
+    from jobs.pipeline.progress import Bar, Lines
+
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def _run_lines(result: Any) -> list[str]:
+    """A short account of a run, and what to do next."""
+    done = f"{result.explained} of {result.samples} samples explained"
+    if result.skipped and not result.explained and not result.failed:
+        lines = [f"{result.run}: nothing to do, all {result.samples} samples were done before"]
+    elif result.skipped:
+        lines = [f"{result.run}: {done} now, {result.skipped} were done before"]
+    else:
+        speed = f"{result.seconds:.1f} s ({result.samples_per_second:.1f} per second)"
+        lines = [f"{result.run}: {done} in {speed}"]
+    if result.total_failed:
+        lines.append(f"{result.total_failed} failed: {reasons(result.failures)}")
+    if result.accuracy is not None:
+        lines.append(f"accuracy {result.accuracy:.1%} of {result.labelled} labelled samples")
+    lines += [f"note: {count} x {remark}" for remark, count in result.remarks.items()]
+    if result.total_explained:
+        lines.append(f"look at them: {result.dashboard}")
+    return lines
+
+
+@app.command("list")
+def list_(store: StoreOption = "audits", json: Json = False, verbose: Verbose = False) -> None:
+    """All runs of a store, newest first."""
+    from jobs import overview
+
+    rows = overview.runs(store)
+    emit_json(rows) if json else say(overview.runs_text(rows, store))
+
+
+@app.command()
+def status(
+    run: Annotated[str | None, typer.Argument(help="[default: the newest run]")] = None,
+    store: StoreOption = "audits",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Progress, coverage and failures of one run."""
+    from jobs import overview
+
+    row = overview.status(store, run)
+    emit_json(row) if json else say(overview.status_text(row, store))
+
+
+@app.command()
+def models(json: Json = False, verbose: Verbose = False) -> None:
+    """Supported models, and the names to type."""
+    from engine import list_models
+
+    rows = list_models()
+    emit_json(rows) if json else say(table(rows, {key: key for key in ("name", "family", "library", "example")}))
+
+
+@app.command()
+def methods(json: Json = False, verbose: Verbose = False) -> None:
+    """Explanation methods, and the papers they come from."""
+    from engine import list_methods
+
+    rows = list_methods()
+    emit_json(rows) if json else say(table(rows, {"name": "name", "description": "description", "paper": "paper"}))
+
+
+@demo_app.callback(invoke_without_command=True)
+def demo(
+    context: typer.Context,
+    store: StoreOption = "audits",
+    data: Annotated[str, typer.Option(metavar="DIR", help="Where the pictures are painted.")] = "demo_data",
+    limit: Annotated[int | None, typer.Option(help="Pictures per split.")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Paint scenes with planted shortcuts, audit two small models on them, and say what was found."""
+    if context.invoked_subcommand is not None:
+        return
+    with _interruptible():
+        from jobs.demo.command import run_demo
+
+        result = run_demo(store, data, limit=limit, reporter=_display)
+    if json:
+        emit_json(result.to_json())
+
+
+@demo_app.command()
+def train(
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="[default: the committed weights]")] = None,
+    seed: Annotated[int | None, typer.Option(help="[default: that of the committed weights]")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train the two demo models from nothing but a seed."""
+    with _interruptible():
+        from jobs.demo import train as training
+
+        report = training.train_demo(out or training.WEIGHTS, seed=training.SEED if seed is None else seed)
+    if json:
+        emit_json(report)

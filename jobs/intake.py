@@ -1,0 +1,27 @@
+"""What can be checked of a run before torch is imported: options, data, and a store that can be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jobs.readers import Dataset, read_dataset
+from jobs.spec import RunSpec
+from storage import Store
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Checked options, the dataset's rows and the open store."""
+
+    spec: RunSpec
+    dataset: Dataset
+    store: Store
+
+
+def take_in(spec: RunSpec) -> Intake:
+    """Read the dataset and open (or make) the store. Raises `JobError` or `storage.StoreError`."""
+    spec = spec.checked()
+    dataset = read_dataset(spec.data)
+    if spec.limit is not None and spec.limit >= len(dataset):
+        spec = replace(spec, limit=None)  # it cuts nothing: the same run as without
+    return Intake(spec, dataset.limited(spec.limit), Store.open(spec.store, create=True))

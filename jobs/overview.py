@@ -1,0 +1,86 @@
+"""`list` and `status`: what is in a store. Nothing here needs a model, so nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.console import reasons, table, when
+from storage import Store, list_runs, run_row
+
+COLUMNS = {
+    "run": "run",
+    "state": "state",
+    "samples": "samples",
+    "explained": "explained",
+    "failed": "failed",
+    "samples_per_second": "samples/s",
+    "created": "created",
+}
+
+
+def runs(store: str) -> list[dict[str, Any]]:
+    """One row per run, newest first."""
+    return list_runs(Store.open(store))
+
+
+def runs_text(rows: list[dict[str, Any]], store: str) -> str:
+    """`runs` as a table."""
+    if not rows:
+        return f"no runs in {store} yet: python -m jobs run --data DIR --model NAME --store {store}"
+    return table([{**row, "created": when(row["created_at"])} for row in rows], COLUMNS)
+
+
+def status(store: str, run: str | None) -> dict[str, Any]:
+    """The row of one run (the newest without a name), its failures by reason, time shares, settings and notes."""
+    opened = Store.open(store)
+    if run is None:
+        known = opened.run_ids()
+        if not known:
+            return {}
+        run = known[0]
+    row = run_row(opened, run)
+    if row["state"] == "unreadable":
+        return row
+    reader = opened.reader(run)
+    try:
+        failures = reader.query("SELECT reason, count(*) AS n FROM failures GROUP BY reason ORDER BY n DESC, reason")
+        progress, record = reader.progress(), reader.record
+    finally:
+        reader.close()
+    return {
+        **row,
+        "parts_done": progress.parts_done,
+        "parts_total": progress.parts_total,
+        "seconds": {
+            "read": progress.seconds_read,
+            "compute": progress.seconds_compute,
+            "write": progress.seconds_write,
+        },
+        "updated_at": progress.updated_at,
+        "failures": failures,
+        "spec": record.spec,
+        "notes": record.notes,
+    }
+
+
+def status_text(row: dict[str, Any], store: str) -> str:
+    """`status` in lines."""
+    if not row:
+        return runs_text([], store)
+    if row["state"] == "unreadable":
+        return f"{row['run']}: unreadable ({row['problem']})"
+    lines = [
+        f"{row['run']}: {row['state']}{' (working now)' if row['live'] else ''}, begun {when(row['created_at'])}",
+        f"  {row['dataset']} with {row['model']}, method {row['method']}, target {row['target']}",
+        f"  {row['explained']} of {row['samples']} samples explained, {row['failed']} failed"
+        f" ({row['parts_done']} of {row['parts_total'] or '?'} parts)",
+    ]
+    total = sum(row["seconds"].values())
+    if total:
+        lines.append("  time: " + ", ".join(f"{stage} {s / total:.0%}" for stage, s in row["seconds"].items()))
+    if row["failures"]:
+        lines.append(f"  failures: {reasons(row['failures'], 10)}")
+    lines += [f"  note: {note}" for note in row["notes"]]
+    if row["state"] == "interrupted":
+        lines.append("  run the same command again to go on")
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""First stage: decode and preprocess pictures in worker processes, batch by batch.
+
+A failure never raises out of a worker; it travels as data to the main process with the batch it belongs to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from engine.models.preprocess import Preprocess
+from jobs.coverage import Grid, View, cover_of_boxes, cover_of_mask, parse_boxes
+from jobs.errors import one_line
+from jobs.pictures import PictureError, decode, decode_mask
+from jobs.pipeline.plan import Task
+from jobs.pipeline.sizing import PREFETCH
+from jobs.readers import Dataset
+
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+
+# value in the manifest, picture size, view, grid -> covered share of each cell [rows, columns]
+Reader = Callable[[str, tuple[int, int], View, Grid], np.ndarray]
+
+
+@dataclass
+class Batch:
+    """What came of one task. B counts the samples that could be decoded, in order of their ids."""
+
+    task: Task
+    ids: np.ndarray  # int64 [B]
+    images: torch.Tensor | None  # float [B, 3, H, W], None when B is 0
+    sizes: np.ndarray  # int32 [B, 2] width, height of the upright picture
+    views: np.ndarray  # float32 [B, 4] rectangle that the token grid covers, as fractions
+    masks: np.ndarray | None  # float32 [B, rows, columns] covered share per cell, NaN rows where there is no mask
+    boxes: np.ndarray | None  # the same for boxes
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # masks and boxes that could not be used
+
+    def pin_memory(self) -> Batch:
+        """Called by the DataLoader, so that the copy to the GPU runs beside its work."""
+        if self.images is not None:
+            self.images = self.images.pin_memory()
+        return self
+
+
+class Loading(TorchDataset[Batch]):
+    """Maps a `Task` to its `Batch`. Holds columns, not samples, so a worker shares its parent's memory."""
+
+    def __init__(self, dataset: Dataset, preprocess: Preprocess, grid: Grid | None, problems: dict[int, str]) -> None:
+        self.dataset = dataset
+        self.preprocess = preprocess
+        self.grid = grid
+        self.problems = problems
+
+    def __getitem__(self, task: Task) -> Batch:
+        batch = Batch(task, *_nothing(), masks=None, boxes=None)
+        pictures = [(row, self._picture(row, batch)) for row in range(task.start, task.stop)]
+        good = [(row, *picture) for row, picture in pictures if picture is not None]
+        if good:
+            batch.ids = np.array([row for row, *_ in good], np.int64)
+            batch.images = torch.stack([image for _, image, *_ in good])
+            batch.sizes = np.array([size for _, _, size, _ in good], np.int32)
+            batch.views = np.array([view for *_, view in good], np.float32)
+            self._cover(batch)
+        return batch
+
+    def _picture(self, row: int, batch: Batch) -> tuple[torch.Tensor, tuple[int, int], View] | None:
+        """Tensor, size and view of sample `row`; None after noting why there is none."""
+        reason = self.problems.get(row)
+        if reason is None:
+            path = self.dataset.root / self.dataset.uris[row].as_py()
+            try:
+                picture = decode(path)
+                return self.preprocess(picture), picture.size, self.preprocess.view(*picture.size)
+            except PictureError as error:
+                reason = error.reason
+            except Exception as error:  # a transform that cannot take this picture must not end the run
+                reason = f"preprocessing failed ({type(error).__name__}: {one_line(error, 120)})"
+        batch.failures.append((row, reason))
+        return None
+
+    def _cover(self, batch: Batch) -> None:
+        """Fill in how far masks and boxes cover the token cells."""
+        if self.grid is None:
+            return
+        if self.dataset.mask is not None:
+            names = self.dataset.mask.take(pa.array(batch.ids)).to_pylist()
+            batch.masks = self._cells(batch, self.grid, names, self._mask)
+        if self.dataset.boxes is not None:
+            texts = self.dataset.boxes.take(pa.array(batch.ids)).to_pylist()
+            batch.boxes = self._cells(batch, self.grid, texts, self._boxes)
+
+    def _cells(self, batch: Batch, grid: Grid, given: list[str | None], read: Reader) -> np.ndarray:
+        """Covered shares [B, rows, columns]; NaN for a sample without, or with an unusable, mask or box."""
+        cells = np.full((len(given), *grid), np.nan, np.float32)
+        for i, value in enumerate(given):
+            if value is None:
+                continue
+            try:
+                cells[i] = read(value, tuple(batch.sizes[i].tolist()), tuple(batch.views[i].tolist()), grid)
+            except PictureError as error:
+                batch.remarks.append(f"mask unusable: {error.reason}")
+            except (ValueError, TypeError):
+                batch.remarks.append("boxes unusable: expected JSON like [[x0, y0, x1, y1]]")
+        return cells
+
+    def _mask(self, name: str, size: tuple[int, int], view: View, grid: Grid) -> np.ndarray:
+        return cover_of_mask(decode_mask(self.dataset.root / name), view, grid)
+
+    def _boxes(self, text: str, size: tuple[int, int], view: View, grid: Grid) -> np.ndarray:
+        return cover_of_boxes(parse_boxes(text), size, view, grid)
+
+
+def _nothing() -> tuple[np.ndarray, None, np.ndarray, np.ndarray]:
+    return np.zeros(0, np.int64), None, np.zeros((0, 2), np.int32), np.zeros((0, 4), np.float32)
+
+
+def load(loading: Loading, tasks: list[Task], workers: int, *, pin: bool = False) -> Iterator[Batch]:
+    """The batches of `tasks`, in order. With `workers` 0 the main process decodes.
+
+    The worker processes are forked by this call, not at the first batch: call it before any thread is started.
+    When a worker dies, the iterator raises RuntimeError, OSError or EOFError.
+    """
+    forked = workers > 0 and sys.platform == "linux"
+    loader = DataLoader(
+        loading,
+        batch_size=None,
+        sampler=tasks,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_settle if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
+        multiprocessing_context="fork" if forked else None,
+        pin_memory=pin,
+    )
+    before = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
+    batches = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        # torch's handler would raise a dead worker's error wherever the main thread is, say while it ends the run
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _settle(worker: int) -> None:
+    """Make a worker leave Ctrl-C to its parent, and die with it.
+
+    What it would print is for nobody: its failures travel as data, and the rest is libtiff's remarks on files and
+    Python's on a parent that is gone.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent or parent == 1:  # the parent died before it could be watched
+            os._exit(1)

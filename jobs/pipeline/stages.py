@@ -1,0 +1,83 @@
+"""The three stages together: load, explain, write, until no part is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from jobs.errors import JobError, one_line
+from jobs.pipeline.explaining import Explaining
+from jobs.pipeline.loading import Batch, Loading, load
+from jobs.pipeline.plan import Plan
+from jobs.pipeline.progress import Reporter, Tally
+from jobs.pipeline.rows import Rows
+from jobs.pipeline.writing import Part, Writing
+from jobs.prepare import Prepared
+from storage import RunWriter
+
+
+def explain_all(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, reporter: Reporter) -> Counter[str]:
+    """Explain and store every pending part; returns remarks about masks, boxes and texts with their counts."""
+    loading = Loading(job.dataset, job.loaded.preprocess, job.grid, job.problems)
+    explaining = Explaining(
+        job.loaded,
+        job.targets,
+        method=job.spec.method,
+        start_layer=job.start_layer,
+        texts=job.dataset.text,
+        labels=job.labels.index,
+    )
+    tasks = list(plan.tasks(job.spec.batch_size or 1))
+    pin = next(job.loaded.model.parameters()).is_cuda
+    batches = load(loading, tasks, job.spec.workers or 0, pin=pin)  # forks: before the first thread starts
+    remarks: Counter[str] = Counter()
+    reporter.start(job.run, tally)
+    try:
+        with Writing(writer, Rows(job.dataset, job.labels, job.metadata), tally) as writing:
+            _drain(batches, explaining, writing, tally, remarks, reporter)
+    finally:
+        tally.ended = time.monotonic()
+        reporter.stop()
+    return remarks
+
+
+def _drain(
+    batches: Iterator[Batch],
+    explaining: Explaining,
+    writing: Writing,
+    tally: Tally,
+    remarks: Counter[str],
+    reporter: Reporter,
+) -> None:
+    """Explain batch after batch, and hand a part over when its last batch is done."""
+    part: Part | None = None
+    for batch, read in _timed(batches, tally):
+        start = time.monotonic()
+        outcome = explaining(batch)
+        compute = time.monotonic() - start
+        part = part or Part(batch.task.part)
+        part.add(outcome, read, compute)
+        remarks.update(outcome.remarks)
+        tally.explained += outcome.explained
+        tally.failed += len(outcome.failures)
+        tally.compute += compute
+        if batch.task.last:
+            writing.put(part)
+            part = None
+        reporter.update(tally)
+
+
+def _timed(batches: Iterator[Batch], tally: Tally) -> Iterator[tuple[Batch, float]]:
+    """Each batch with the seconds that were spent waiting for it."""
+    while True:
+        start = time.monotonic()
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (RuntimeError, OSError, EOFError) as error:  # torch's words for a worker that is gone
+            raise JobError(f"a worker process died ({one_line(error, 160)}); run again with fewer --workers") from error
+        seconds = time.monotonic() - start
+        tally.read += seconds
+        yield batch, seconds

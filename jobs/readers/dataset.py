@@ -1,0 +1,68 @@
+"""What a reader hands on: the rows of a dataset as columns, without one object per sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+ROLES = ("label", "text", "split", "mask", "boxes")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N samples as columns of length N. A sample's id is its position.
+
+    `uris`, `label`, `text`, `split`, `mask` and `boxes` are string columns (paths relative to `root`);
+    `metadata` holds every other column of a manifest under its own name, as bool, int64, double or string.
+    `problems` names the samples that are known to be unusable before anything was decoded.
+    """
+
+    root: Path
+    kind: str
+    fingerprint: str
+    uris: pa.Array
+    label: pa.Array | None = None
+    text: pa.Array | None = None
+    split: pa.Array | None = None
+    mask: pa.Array | None = None
+    boxes: pa.Array | None = None
+    metadata: dict[str, pa.Array] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.uris)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The distinct labels in sorted order, None when there are none."""
+        if self.label is None:
+            return None
+        return sorted(self.label.drop_null().unique().to_pylist()) or None
+
+    def limited(self, count: int | None) -> Dataset:
+        """At most `count` samples: the first of a manifest, evenly spread ones of sorted class folders."""
+        if count is None or count >= len(self):
+            return self
+        if self.kind == "class folders":  # the first ones would all be of one class
+            rows = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
+        else:
+            rows = np.arange(count, dtype=np.int64)
+        return self.take(rows)
+
+    def take(self, rows: np.ndarray) -> Dataset:
+        """The samples at positions `rows` [n] int64, renumbered from 0."""
+        index = pa.array(rows)
+        columns = {role: getattr(self, role) for role in ROLES}
+        taken: dict[str, Any] = {role: None if c is None else c.take(index) for role, c in columns.items()}
+        return replace(
+            self,
+            uris=self.uris.take(index),
+            **taken,
+            metadata={name: column.take(index) for name, column in self.metadata.items()},
+            problems={new: self.problems[old] for new, old in enumerate(rows.tolist()) if old in self.problems},
+        )

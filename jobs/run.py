@@ -1,0 +1,117 @@
+"""`run_audit`: explain every sample of a dataset into a store, or go on where an earlier call stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import Interrupted
+from jobs.intake import take_in
+from jobs.pipeline.plan import Plan
+from jobs.pipeline.progress import Reporter, Tally
+from jobs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from jobs.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of `run_audit` did. `samples` = explained + failed + skipped.
+
+    `skipped` counts samples of parts that earlier calls finished; `total_explained`, `total_failed`, `failures` and
+    `accuracy` speak of the whole run. `seconds` begins with the first picture, after the model was loaded.
+    """
+
+    run: str
+    store: str
+    samples: int
+    explained: int
+    failed: int
+    skipped: int
+    seconds: float
+    samples_per_second: float
+    resumed_parts: int
+    total_explained: int
+    total_failed: int
+    failures: list[dict[str, Any]]  # reason, n; most frequent first
+    accuracy: float | None
+    labelled: int
+    shares: dict[str, float]
+    remarks: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    dashboard: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `run --json`."""
+        return asdict(self)
+
+
+def run_audit(spec: RunSpec, progress: Reporter | None = None) -> RunResult:
+    """Explain every sample that is not in the store yet and return what was done.
+
+    Raises `JobError`, `engine.EngineError` or `storage.StoreError` with one clear line; `Interrupted` after Ctrl-C,
+    when everything finished is safe.
+    """
+    intake = take_in(spec)
+    from jobs.prepare import prepare  # torch: only once the data and the store are known to be there
+
+    job = prepare(intake)
+    return _run(job, progress or Reporter())
+
+
+def _run(job: Prepared, reporter: Reporter) -> RunResult:
+    from jobs.pipeline.stages import explain_all
+
+    with job.store.writer(job.run, job.record, may_differ=tuple(job.spec.options())) as writer:
+        for warning in job.warnings:
+            reporter.note(f"note: {warning}")
+        plan = Plan(len(job.dataset), job.spec.part_size, frozenset(writer.committed))
+        tally = Tally(plan.samples, plan.samples_in(plan.done), plan.parts, len(plan.done))
+        remarks: Counter[str] = Counter()
+        try:
+            if plan.pending:
+                remarks = explain_all(job, plan, writer, tally, reporter)
+                writer.update_progress(tally.heartbeat())
+            writer.seal()
+            writer.finish("finished")
+        except KeyboardInterrupt:
+            safe = plan.samples_in(writer.committed)
+            raise Interrupted(f"interrupted, {safe} samples safe, run the same command to go on") from None
+    return _result(job, plan, tally, remarks)
+
+
+def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> RunResult:
+    """Sum up this call, and the whole run from what the store holds."""
+    reader = job.store.reader(job.run)
+    try:
+        failures = reader.query("SELECT reason, count(*) AS n FROM failures GROUP BY reason ORDER BY n DESC, reason")
+        total = reader.progress()
+        found = reader.query(
+            "SELECT avg(correct::INT) AS accuracy, count(correct) AS labelled FROM explanations "
+            "WHERE modality = 'image' AND target = ?",
+            [job.targets[0].name],
+        )[0]
+    finally:
+        reader.close()
+    return RunResult(
+        run=job.run,
+        store=str(job.store.root),
+        samples=plan.samples,
+        explained=tally.explained,
+        failed=tally.failed,
+        skipped=tally.skipped,
+        seconds=round(tally.seconds, 3) if tally.done else 0.0,
+        samples_per_second=round(tally.rate, 3) if tally.done else 0.0,
+        resumed_parts=len(plan.done),
+        total_explained=total.explained,
+        total_failed=total.failed,
+        failures=failures,
+        accuracy=found["accuracy"],
+        labelled=found["labelled"],
+        shares={stage: round(share, 4) for stage, share in tally.shares().items()},
+        remarks=dict(remarks),
+        warnings=list(job.warnings),
+        dashboard=f"streamlit run dashboard/app.py -- --store {job.spec.store}",
+    )

@@ -1,0 +1,123 @@
+"""What a run is: everything the user chose, and the id that the same choices always lead to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import JobError, unknown
+
+PRECISIONS = ("fp32", "bf16")
+LAUNCHERS = ("local", "ray")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".json")
+WORD = 40  # characters a part of the run id may have
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All options of `run`. Options above the line change results and are part of the run's id."""
+
+    data: str
+    model: str
+    checkpoint: str | None = None
+    method: str = "gae"
+    target: str | None = None  # None: predicted class, or CLIP logit of a picture-text model
+    start_layer: int | None = None  # None: the model's own default
+    precision: str = "fp32"
+    limit: int | None = None
+    # ---- where and how, not what
+    store: str = "audits"
+    name: str | None = None
+    part_size: int = 256
+    batch_size: int | None = None  # None: chosen to fit into memory
+    workers: int | None = None  # None: one less than there are cores, at most 8
+    device: str = "auto"
+    launcher: str = "local"
+    ray_address: str | None = None
+
+    def checked(self) -> RunSpec:
+        """This spec, or `JobError` for a value that no run can have."""
+        for field, low in (("limit", 1), ("part_size", 1), ("batch_size", 1), ("workers", 0)):
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise JobError(f"--{field.replace('_', '-')} {value}: must be at least {low}")
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        if self.launcher not in LAUNCHERS:
+            raise unknown("launcher", self.launcher, LAUNCHERS)
+        if self.launcher == "ray" or self.ray_address:
+            raise JobError("--launcher ray is not available in this version; leave it out to run on this machine")
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise JobError(f"--name '{self.name}': use letters, digits, dots, dashes and underscores, at most 100")
+        if self.checkpoint is not None and not Path(self.checkpoint).is_file():
+            raise JobError(f"--checkpoint {self.checkpoint}: no such file")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The options that do not change results, for the record: a run may go on with other ones."""
+        return {
+            "data": str(Path(self.data).absolute()),
+            "checkpoint": self.checkpoint,
+            "part_size": self.part_size,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+            "device": self.device,
+            "launcher": self.launcher,
+        }
+
+
+def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) -> dict[str, Any]:
+    """Everything that changes results, defaults filled in: what a run id stands for."""
+    return {
+        "data_fingerprint": fingerprint,
+        "model": _model_word(spec.model) if _local_files(spec.model) else spec.model,
+        "weights": weights_hash(spec.model, spec.checkpoint),
+        "method": spec.method,
+        "target": target,
+        "start_layer": start_layer,
+        "precision": spec.precision,
+        "limit": spec.limit,
+    }
+
+
+def run_id(spec: RunSpec, chosen: dict[str, Any]) -> str:
+    """`--name`, or data, model and method in words and eight digits of the hash of `chosen`."""
+    if spec.name is not None:
+        return spec.name
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+    words = [_data_word(Path(spec.data).absolute()), _model_word(spec.model), spec.method]
+    return "-".join([*(re.sub(r"[^A-Za-z0-9_.]+", "-", word).strip("-.")[:WORD] for word in words), digest])
+
+
+def _data_word(data: Path) -> str:
+    return data.name if data.is_dir() else data.stem
+
+
+def _model_word(model: str) -> str:
+    """`vit_base_patch16_224` of `timm:vit_base_patch16_224`, the last folder of a path."""
+    name = model.partition(":")[2] if re.match(r"[a-z_]+:", model) else model
+    if model.startswith("open_clip:") and "local-dir" not in model:
+        return name  # ViT-B-32/laion2b: both halves matter
+    return name.removeprefix("local-dir:").rstrip("/").rsplit("/", 1)[-1]
+
+
+def weights_hash(model: str, checkpoint: str | None) -> str | None:
+    """Hash of the checkpoint's bytes and a local model folder's files; None for weights known by name."""
+    digest = hashlib.sha256()
+    files = _local_files(model) + ([Path(checkpoint)] if checkpoint else [])
+    for file in files:
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16] if files else None
+
+
+def _local_files(model: str) -> list[Path]:
+    folder = Path(re.sub(r"^([a-z_]+:)?(local-dir:)?", "", model)).expanduser()
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_FILES)

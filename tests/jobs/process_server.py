@@ -1,0 +1,52 @@
+"""Starts `python -m jobs ...` processes quickly: torch is imported once, every command runs in a fork of this process.
+
+One request per line on stdin: {"argv": [...], "stderr": FILE, "stdout": FILE, "file_limit": BYTES or null}. The
+answers are lines too: the process id when the command starts, its wait status when it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+
+def run(request: dict[str, Any]) -> None:
+    """In the child: its own process group, as a shell gives every command, and its own output files."""
+    os.setsid()
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if request.get("file_limit"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+    from jobs.cli import main
+
+    code = main(request["argv"])
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def serve() -> None:
+    """Import what a run needs, then answer requests until stdin ends."""
+    from jobs.surroundings import share_cores
+
+    share_cores()
+    import duckdb  # noqa: F401
+    import timm  # noqa: F401
+
+    import jobs.pipeline.stages
+    import jobs.run  # noqa: F401
+
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            run(json.loads(line))
+        print(pid, flush=True)
+        print(os.waitpid(pid, 0)[1], flush=True)
+
+
+if __name__ == "__main__":
+    serve()
