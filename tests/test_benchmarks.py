@@ -1,0 +1,72 @@
+"""The benchmark measures what it says: every variant runs, and the authors' algorithm and ours give the same maps."""
+
+from __future__ import annotations
+
+import json
+
+import open_clip
+import pytest
+import timm
+import torch
+
+from benchmarks import authors, engine, peers
+from benchmarks.harness import interleaved, median_ratio, peak_megabytes, report
+from engine import explain
+
+VARIANTS = {"forward", "limit", "stream", "record", "authors_batch1", "grad_cam_lib", "captum"}
+
+
+@pytest.fixture(scope="module")
+def vit():
+    torch.manual_seed(0)
+    return timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=10).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_vit_variant_runs_and_leaves_the_model_alone(vit, images):
+    before = {k: v.clone() for k, v in vit.state_dict().items()}
+    variants = engine.vit_variants(vit, images)
+    assert variants.keys() >= VARIANTS | {"torchcam_legrad"}
+    for work in variants.values():
+        work()
+    assert all(torch.equal(v, before[k]) for k, v in vit.state_dict().items())
+
+
+def test_authors_algorithm_equals_the_engine(vit, images):
+    expected = explain(vit, images).relevancy["image"]
+    torch.testing.assert_close(
+        authors.vit_relevancy(vit, images), expected, rtol=1e-4, atol=float(expected.max()) * 1e-5
+    )
+
+
+def test_torchvision_twin_has_the_same_logits(vit, images):
+    torch.testing.assert_close(peers.as_torchvision(vit)(images), vit(images), rtol=1e-4, atol=1e-4)
+
+
+def test_every_pair_variant_runs():
+    torch.manual_seed(0)
+    vision = open_clip.CLIPVisionCfg(layers=12, width=24, head_width=8, patch_size=32, image_size=224)
+    text = open_clip.CLIPTextCfg(context_length=12, vocab_size=50, width=24, heads=3, layers=12)
+    model = open_clip.model.CLIP(16, vision, text).eval()
+    images, texts = torch.randn(2, 3, 224, 224), torch.randint(1, 49, (2, 12))
+    texts[:, -1] = 49
+    variants = engine.clip_variants(model, images, texts)
+    assert variants.keys() >= VARIANTS | {"stream_last"}
+    for work in variants.values():
+        work()
+    ours = explain(model, {"image": images, "text": texts}).relevancy["image"]
+    torch.testing.assert_close(variants["authors_batch1"](), ours, rtol=1e-3, atol=float(ours.max()) * 1e-4)
+
+
+def test_harness_measures_time_and_memory(tmp_path):
+    seconds = interleaved({"short": lambda: sum(range(1000)), "long": lambda: sum(range(100_000))}, rounds=5)
+    assert median_ratio(seconds["long"], seconds["short"]) > 5
+    assert 90 < peak_megabytes(lambda: torch.ones(25_000_000)) < 200
+    document = report("engine", [{"a": 1}], tmp_path / "b.json")
+    assert json.loads((tmp_path / "b.json").read_text()) == document
+    assert document["versions"]["torch"].startswith("2.14.1")
+    assert document["machine"]["cores"] and document["commit"]
