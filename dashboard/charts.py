@@ -1,0 +1,278 @@
+"""Chart builders: pure functions from rows to plotly figures.
+
+Colours that carry no meaning of their own come from the theme of the app. All text from data is
+escaped with :func:`plain`, because plotly reads a part of HTML in labels.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard import colormaps
+from dashboard.overlays import Floats, View
+from dashboard.selection import clip
+
+DONE, BAD, OPEN = "#2a9d9f", "#d65f50", "#9aa7b4"  # explained, failed, not yet; readable on light and dark
+LABEL, OTHER = "#d08a2e", "#2a9d9f"
+CONFIG = {"displayModeBar": False, "scrollZoom": False}
+MAX_CLASSES = 24
+
+
+def plain(text: object, length: int = 28) -> str:
+    """Text as plotly shows it literally: clipped and with HTML escaped."""
+    return escape(clip(str(text), length), quote=False)
+
+
+def coverage(explained: int, failed: int, total: int) -> go.Figure:
+    """One stacked bar: how much of the dataset was explained, failed, or is still to come."""
+    parts = [
+        ("explained", explained, DONE),
+        ("failed", failed, BAD),
+        ("not yet", max(total - explained - failed, 0), OPEN),
+    ]
+    figure = go.Figure()
+    for name, n, color in parts:
+        if n:
+            share = n / max(total, 1)
+            figure.add_bar(
+                x=[n],
+                y=[""],
+                orientation="h",
+                name=f"{name} {n:,}",
+                marker_color=color,
+                hovertemplate=f"{name}: {n:,} of {total:,} ({share:.1%})<extra></extra>",
+            )
+    _flat(figure, total)
+    return figure
+
+
+def time_shares(seconds: Mapping[str, float]) -> go.Figure:
+    """One stacked bar of where the time of a run went (seconds per stage)."""
+    total = sum(seconds.values()) or 1.0
+    figure = go.Figure()
+    for (name, value), color in zip(seconds.items(), (LABEL, DONE, "#6a7fb5"), strict=False):
+        figure.add_bar(
+            x=[value],
+            y=[""],
+            orientation="h",
+            name=f"{name} {value / total:.0%}",
+            marker_color=color,
+            hovertemplate=f"{name}: {value:,.1f} s ({value / total:.1%})<extra></extra>",
+        )
+    _flat(figure, total)
+    return figure
+
+
+def _flat(figure: go.Figure, total: float) -> None:
+    figure.update_layout(
+        barmode="stack",
+        height=52,
+        margin={"l": 0, "r": 0, "t": 32, "b": 0},
+        bargap=0.0,
+        legend={"orientation": "h", "y": 1.15, "yanchor": "bottom", "x": 0, "traceorder": "normal", "title": None},
+        showlegend=True,
+    )
+    figure.update_xaxes(visible=False, range=[0, max(total, 1e-9)], fixedrange=True)
+    figure.update_yaxes(visible=False, fixedrange=True)
+
+
+def confusion(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
+    """Confusion matrix of rows {label, predicted, n}, and a line about classes that were left out.
+
+    Colour is the share of the label's row, the text in a cell is the count. With many classes those
+    with the most errors are shown.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[_name(row["label"]), _name(row["predicted"])] += int(row["n"])
+    everything = sorted({name for pair in counts for name in pair})
+    kept = set(_most_errors(counts, everything))
+    labels = sorted({a for a, _ in counts} & kept)
+    predictions = sorted({b for _, b in counts} & kept)
+    sums: Counter[str] = Counter()
+    for (label, _), n in counts.items():
+        sums[label] += n
+    table = np.array([[counts[a, b] for b in predictions] for a in labels], dtype=float)
+    share = table / np.array([[sums[a]] for a in labels], dtype=float)
+    figure = _matrix(share, table, labels, predictions)
+    left_out = len(everything) > len(kept)
+    return figure, f"{len(kept)} of {len(everything)} classes shown: those with the most errors." if left_out else ""
+
+
+def _most_errors(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> list[str]:
+    """At most MAX_CLASSES of the names, those that are confused most often."""
+    errors: Counter[str] = Counter()
+    for (label, predicted), n in counts.items():
+        if label != predicted:
+            errors[label] += n
+            errors[predicted] += n
+    return sorted(names, key=lambda name: -errors[name])[:MAX_CLASSES]
+
+
+def _matrix(share: Floats, table: Floats, labels: Sequence[str], predictions: Sequence[str]) -> go.Figure:
+    """Cells [labels, predictions] coloured by share, with their counts."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=share,
+            zmin=0,
+            zmax=1,
+            text=table,
+            texttemplate="%{text:.0f}" if table.size <= 400 else None,
+            customdata=[[[plain(a, 60), plain(b, 60)] for b in predictions] for a in labels],
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hovertemplate="label %{customdata[0]}<br>predicted %{customdata[1]}<br>"
+            "%{text:,.0f} samples, %{z:.1%} of the label<extra></extra>",
+        )
+    )
+    _category_axis(figure.update_xaxes, predictions, "predicted")
+    _category_axis(figure.update_yaxes, labels, "label")
+    figure.update_xaxes(side="bottom", tickangle=-35)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(height=max(260, 90 + 30 * len(labels)), margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    return figure
+
+
+def _name(value: Any) -> str:
+    return "(none)" if value is None else str(value)
+
+
+def _category_axis(update: Any, names: Sequence[str], title: str) -> None:
+    update(
+        tickmode="array",
+        tickvals=list(range(len(names))),
+        ticktext=[plain(n, 18) for n in names],
+        title=title,
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+        automargin=True,
+    )
+
+
+def histogram(bins: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
+    """Bars of bins {low, high, n}."""
+    low, high = [float(b["low"]) for b in bins], [float(b["high"]) for b in bins]
+    counts = [int(b["n"]) for b in bins]
+    figure = go.Figure(
+        go.Bar(
+            x=[(a + b) / 2 for a, b in zip(low, high, strict=True)],
+            y=counts,
+            marker_color=DONE,
+            width=[(b - a) * 0.94 if b > a else 1.0 for a, b in zip(low, high, strict=True)],
+            customdata=list(zip(low, high, strict=True)),
+            hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}<br>%{y:,} samples<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        height=230,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        showlegend=False,
+        bargap=0,
+        xaxis={"title": plain(title, 60), "fixedrange": True},
+        yaxis={"title": "samples", "fixedrange": True, "dtick": 1 if max(counts, default=0) <= 4 else None},
+    )
+    return figure
+
+
+def top_classes(names: Sequence[str], probabilities: Sequence[float], label: str | None) -> go.Figure:
+    """Horizontal bars of the best classes; the bar of the label is set apart by colour and by a word."""
+    shown = [f"{plain(n, 24)} (label)" if n == label else plain(n, 24) for n in names]
+    colors = [LABEL if n == label else OTHER for n in names]
+    figure = go.Figure(
+        go.Bar(
+            x=list(probabilities),
+            y=list(range(len(names))),
+            orientation="h",
+            marker_color=colors,
+            text=[f"{p:.1%}" for p in probabilities],
+            textposition="auto",
+            cliponaxis=False,
+            customdata=[plain(n, 80) for n in names],
+            hovertemplate="%{customdata}: %{x:.2%}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(
+        tickmode="array",
+        tickvals=list(range(len(names))),
+        ticktext=shown,
+        autorange="reversed",
+        showgrid=False,
+        fixedrange=True,
+        automargin=True,
+    )
+    figure.update_xaxes(range=[0, 1], tickformat=".0%", fixedrange=True, title=None)
+    figure.update_layout(height=60 + 32 * len(names), margin={"l": 10, "r": 10, "t": 6, "b": 6}, showlegend=False)
+    return figure
+
+
+def picture(
+    jpeg: bytes,
+    size: tuple[int, int],
+    relevancy: Floats | None,
+    view: View,
+    colormap: str,
+    room: int = 600,
+) -> go.Figure:
+    """The painted picture [width, height] with the relevancy of each token cell under the pointer.
+
+    ``relevancy`` is the raw map [rows, columns], ``view`` its rectangle as fractions of the picture, ``room``
+    the width in pixels that the chart will have about; its height follows from the shape of the picture.
+    """
+    width, height = size
+    figure = go.Figure()
+    figure.add_layout_image(
+        source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+        xref="x",
+        yref="y",
+        x=0,
+        y=0,
+        sizex=width,
+        sizey=height,
+        sizing="stretch",
+        layer="below",
+    )
+    if relevancy is not None:
+        figure.add_trace(_hover_cells(relevancy, view, size, colormap))
+    figure.update_xaxes(visible=False, range=[0, width], fixedrange=True, constrain="domain", constraintoward="left")
+    figure.update_yaxes(
+        visible=False, range=[height, 0], fixedrange=True, scaleanchor="x", constrain="domain", constraintoward="top"
+    )
+    figure.update_layout(
+        height=int(min(max(room * height / width, 200), 560)),
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="closest",
+    )
+    return figure
+
+
+def _hover_cells(relevancy: Floats, view: View, size: tuple[int, int], colormap: str) -> go.Heatmap:
+    """An invisible heat map over the picture: it only answers the pointer and carries the colour bar."""
+    rows, columns = relevancy.shape
+    x = np.linspace(view[0], view[2], columns + 1) * size[0]
+    y = np.linspace(view[1], view[3], rows + 1) * size[1]
+    values = np.nan_to_num(np.asarray(relevancy, dtype=float))
+    order = np.argsort(np.argsort(-values, axis=None, kind="stable"), axis=None).reshape(values.shape) + 1
+    top = values.max() if values.size and values.max() > 0 else 1.0
+    cells = [[[r + 1, c + 1, int(order[r, c]), values[r, c] / top] for c in range(columns)] for r in range(rows)]
+    return go.Heatmap(
+        x=x,
+        y=y,
+        z=values,
+        customdata=cells,
+        opacity=0.0,
+        colorscale=colormaps.plotly_scale(colormap),
+        showscale=False,
+        hovertemplate="relevancy %{z:.4g}<br>%{customdata[3]:.0%} of the strongest token<br>"
+        f"rank %{{customdata[2]}} of {values.size}<br>"
+        "row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    )

@@ -1,0 +1,182 @@
+"""What the pages read: one root reader per run, fresh cursors per query, small results cached.
+
+The readers (``st.cache_resource``) are shared by all sessions; storage opens a fresh cursor for every
+query, which is what makes that safe. Only small results go into ``st.cache_data``; their key holds
+``reader.version``, so a growing run is never read from an old answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+import storage
+from storage import ColumnInfo, Progress, RunReader, RunRecord, SampleQuery, Store, queries
+
+Row = dict[str, Any]
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def open_store(path: str) -> Store:
+    """The store in a folder. Raises StoreError when there is none."""
+    return Store.open(path)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, on_release=lambda reader: reader.close())
+def _reader(path: str, run: str, created_at: str) -> RunReader:
+    return open_store(path).reader(run)
+
+
+def runs(path: Path) -> list[Row]:
+    """One row per run, newest first; empty when there is no store yet. Raises StoreTooNew."""
+    if not path.is_dir() or not any(path.iterdir()):
+        return []
+    return storage.list_runs(open_store(str(path)))
+
+
+def record(path: Path, run: str) -> RunRecord:
+    """run.json of one run, read now."""
+    return open_store(str(path)).record(run)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as the pages see it: its record, and queries with cached answers."""
+
+    store: Path
+    record: RunRecord
+    reader: RunReader
+
+    @classmethod
+    def open(cls, store: Path, run: str) -> Run:
+        """The run with everything that was committed until now. Raises UnknownRun."""
+        now = record(store, run)
+        reader = _reader(str(store), run, now.created_at)
+        reader.refresh()
+        return cls(store, now, reader)
+
+    @property
+    def id(self) -> str:
+        """The name of the run."""
+        return self.record.run_id
+
+    @property
+    def root(self) -> Path:
+        """The folder that the uris of the samples are relative to."""
+        return Path(str(self.record.dataset.get("root") or "."))
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(rows, columns) of the image tokens, when the model card tells."""
+        grid = self.record.model.get("grid")
+        return (int(grid[0]), int(grid[1])) if grid else None
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes by index, when the model or the dataset knows them."""
+        names = self.record.model.get("class_names") or self.record.dataset.get("class_names")
+        return [str(n) for n in names] if names else None
+
+    def progress(self) -> Progress:
+        """How far the run is, read now."""
+        return self.reader.progress()
+
+    def targets(self) -> dict[str, list[str]]:
+        """The explained targets, 'predicted' first, each with its modalities (image before text)."""
+        found: dict[str, list[str]] = {}
+        for row in sorted(self._ask("targets"), key=lambda row: row["target"] != "predicted"):
+            found.setdefault(row["target"], []).append(row["modality"])
+        return {target: sorted(modalities) for target, modalities in found.items()}
+
+    def columns(self) -> dict[str, ColumnInfo]:
+        """Every column that can filter, by name; columns without any value are left out."""
+        return {name: info for name, info in self._ask("columns").items() if info.filled or name == "sample_id"}
+
+    def count(self, query: SampleQuery) -> int:
+        """How many samples a query has."""
+        return cast(int, self._ask("count", query))
+
+    def page(self, query: SampleQuery, page: int, size: int) -> list[Row]:
+        """The rows of a page (from 1): all columns of samples and explanations."""
+        return cast("list[Row]", self._ask("page", query, page, size))
+
+    def histogram(self, query: SampleQuery, column: str, bins: int) -> list[Row]:
+        """Bins {low, high, n} of a number column."""
+        return cast("list[Row]", self._ask("histogram", query, column, bins))
+
+    def confusion(self, query: SampleQuery) -> list[Row]:
+        """{label, predicted, n} of every pair that occurs."""
+        return cast("list[Row]", self._ask("confusion", query))
+
+    def class_summary(self, query: SampleQuery) -> list[Row]:
+        """One row per label: n, correct, accuracy, mean_confidence and the mean of every summary."""
+        return cast("list[Row]", self._ask("class_summary", query))
+
+    def category_values(self, column: str) -> list[Row]:
+        """{value, n}, the most frequent first."""
+        return cast("list[Row]", self._ask("category_values", column))
+
+    def number_range(self, column: str) -> tuple[float, float] | None:
+        """Lowest and highest value of a column."""
+        return cast("tuple[float, float] | None", self._ask("number_range", column))
+
+    def sample(self, sample_id: int) -> Row:
+        """{'sample': its columns, 'explanations': one row per target and modality}."""
+        return cast(Row, self._ask("sample", sample_id))
+
+    def neighbours(self, query: SampleQuery, sample_id: int) -> tuple[int | None, int | None, int | None, int]:
+        """(previous id, next id, position from 1, total) of a sample within a query."""
+        return cast("tuple[int | None, int | None, int | None, int]", self._ask("neighbours", query, sample_id))
+
+    def maps(self, keys: list[tuple[int, str]], modality: str) -> Mapping[tuple[int, str], NDArray[np.floating]]:
+        """Raw relevancy per (sample_id, target); not cached here, the painted pictures are."""
+        return self.reader.maps(keys, modality)
+
+    def failures(self, size: int = 1000) -> list[Row]:
+        """The first skipped samples, with the reason."""
+        return cast("list[Row]", self._ask("failures", 1, size))
+
+    def failure_counts(self) -> list[Row]:
+        """{reason, n}, the most frequent first."""
+        return cast("list[Row]", self._ask("failure_counts"))
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        return _ask(str(self.store), self.id, self.reader.version, name, arguments, self.reader)
+
+
+def failure_counts(reader: RunReader) -> list[Row]:
+    """{reason, n} over all skipped samples, the most frequent first."""
+    return reader.query("SELECT reason, count(*) AS n FROM failures GROUP BY reason ORDER BY n DESC, reason LIMIT 200")
+
+
+QUERIES: dict[str, Callable[..., Any]] = {
+    "failure_counts": failure_counts,
+    **{
+        name: getattr(queries, name)
+        for name in (
+            "columns",
+            "count",
+            "page",
+            "histogram",
+            "confusion",
+            "class_summary",
+            "category_values",
+            "number_range",
+            "sample",
+            "neighbours",
+            "targets",
+            "failures",
+        )
+    },
+}
+
+
+@st.cache_data(show_spinner=False, max_entries=512)
+def _ask(store: str, run: str, version: str, name: str, arguments: tuple[Any, ...], _reader: RunReader) -> Any:
+    return QUERIES[name](_reader, *arguments)

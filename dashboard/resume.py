@@ -1,0 +1,32 @@
+"""The command that goes on with an interrupted run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from storage import RunRecord
+
+# Options of `python -m jobs run` by the name of the field in the record; None was not given.
+OPTIONS = ("model", "checkpoint", "method", "target", "start_layer", "precision", "limit", "device")
+
+
+def command(record: RunRecord, store: Path) -> str:
+    """The shell command that explains what is missing of a run; finished parts are kept."""
+    words = ["python", "-m", "jobs", "run", "--data", data(record)]
+    for name in OPTIONS:
+        value = record.spec.get(name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--store", str(store), "--name", record.run_id])
+
+
+def data(record: RunRecord) -> str:
+    """The dataset as an absolute path where that can be told; it may have been typed relative to another folder."""
+    typed, root = Path(str(record.spec.get("data") or "")), record.dataset.get("root")
+    if typed.is_absolute() or not root:
+        return str(typed)
+    for candidate in (Path(root), Path(root) / typed.name):
+        if candidate.parts[-len(typed.parts) :] == typed.parts:
+            return str(candidate)
+    return str(typed) if typed.parts else str(root)

@@ -1,0 +1,181 @@
+"""Pictures ready for the page: thumbnails and painted overlays, kept in memory and on disk.
+
+Files lie in ``<store>/cache``; the folder may be deleted at any time and may be read-only, then
+nothing is kept on disk. A key holds everything the picture depends on: the run (and when it was
+made), the sample, the target, the look, the size and time of the source file, and the painter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard import overlays
+from dashboard.data import Row, Run
+from dashboard.overlays import Look, View
+
+TILE = 320  # pixels of a gallery tile, enough for a sharp tile on a dense screen
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+class MissingPicture(Exception):
+    """The file of a sample cannot be shown; the message is a few words for a tile."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Bytes by key in a folder. Nothing here raises: a cache that cannot be used is no error."""
+
+    folder: Path
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes, or None."""
+        try:
+            return self._path(key).read_bytes()
+        except OSError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep the bytes if that is possible."""
+        path = self._path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(name, path)
+        except OSError:
+            return
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.jpg"
+
+
+def source_path(run: Run, uri: str) -> Path:
+    """Where the picture of a sample lies. Raises MissingPicture when the uri leaves the data folder."""
+    root = os.path.normpath(run.root)
+    path = os.path.normpath(os.path.join(root, uri))
+    if os.path.commonpath([root, path]) != root:
+        raise MissingPicture("outside the data folder")
+    return Path(path)
+
+
+def view_of(row: Row) -> View:
+    """The rectangle of the picture that the tokens cover; the whole picture when the row does not tell."""
+    edges = [row.get(f"view_{edge}") for edge in ("x0", "y0", "x1", "y1")]
+    if any(e is None for e in edges):
+        return overlays.WHOLE
+    x0, y0, x1, y1 = (float(e) for e in edges if e is not None)
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else overlays.WHOLE
+
+
+def as_grid(run: Run, relevancy: NDArray[np.floating] | None) -> NDArray[np.floating] | None:
+    """A flat image map as [rows, columns]; None when it forms no grid."""
+    if relevancy is None:
+        return None
+    shape = overlays.grid_shape(relevancy.size, run.grid)
+    return relevancy.reshape(shape) if shape else None
+
+
+def gallery(run: Run, rows: Sequence[Row], look: Look, theme: str = "light") -> list[bytes]:
+    """A square JPEG tile per row; a tile that says so where the picture cannot be shown.
+
+    ``theme`` 'light' or 'dark' is the ground of pictures that are no squares.
+    """
+    cache = Cache(run.store / "cache")
+    keys = [_key(run, row, look, theme) for row in rows]
+    found = [cache.get(key) for key in keys]
+    missing = [row for row, data in zip(rows, found, strict=True) if data is None]
+    if not missing:
+        return [data for data in found if data is not None]
+    maps = _maps(run, missing, look)
+
+    def make(pair: tuple[str, Row]) -> bytes:
+        key, row = pair
+        data, keep = _tile(run, row, maps.get((row["sample_id"], row["target"])), look, theme)
+        if keep:
+            cache.put(key, data)
+        return data
+
+    todo = [(key, row) for key, row, data in zip(keys, rows, found, strict=True) if data is None]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        made = iter(list(pool.map(make, todo)))
+    return [data if data is not None else next(made) for data in found]
+
+
+def large(
+    run: Run, row: Row, relevancy: NDArray[np.floating] | None, look: Look, side: int
+) -> tuple[bytes, tuple[int, int]]:
+    """The painted picture of a sample as JPEG, and its (width, height). Raises MissingPicture."""
+    picture = _open(source_path(run, str(row["uri"])), side)
+    painted = overlays.blend(picture, as_grid(run, relevancy), view_of(row), look)
+    return overlays.encode(painted, quality=92), painted.size
+
+
+def _maps(run: Run, rows: Sequence[Row], look: Look) -> Any:
+    wanted = [(row["sample_id"], row["target"]) for row in rows]
+    return {} if look.mode == "original" else run.maps(wanted, "image")
+
+
+def _tile(run: Run, row: Row, relevancy: NDArray[np.floating] | None, look: Look, theme: str) -> tuple[bytes, bool]:
+    """The tile, and whether it may be kept."""
+    try:
+        picture = _thumbnail(run, row)
+    except MissingPicture as problem:
+        return overlays.encode(overlays.notice(f"No picture\n{problem}", TILE, theme)), False
+    painted = overlays.blend(picture, as_grid(run, relevancy), view_of(row), look)
+    return overlays.encode(overlays.on_square(painted, TILE, theme)), True
+
+
+def _thumbnail(run: Run, row: Row) -> Any:
+    """The upright picture at tile size, from the cache when it is there."""
+    cache, key = Cache(run.store / "cache"), _key(run, row, None, "")
+    data = cache.get(key)
+    if data is None:
+        picture = _open(source_path(run, str(row["uri"])), TILE)
+        cache.put(key, overlays.encode(picture, quality=94))
+        return picture
+    return overlays.decode(data)
+
+
+def _open(path: Path, side: int) -> Any:
+    try:
+        return overlays.open_upright(path, side)
+    except FileNotFoundError:
+        raise MissingPicture("file not found") from None
+    except Exception as problem:  # Pillow raises many kinds for a broken file; none may break the page
+        raise MissingPicture(f"cannot be read\n({type(problem).__name__})") from None
+
+
+def _key(run: Run, row: Row, look: Look | None, theme: str) -> str:
+    """Everything a tile depends on; without a look, the thumbnail under it."""
+    try:
+        stat = source_path(run, str(row["uri"])).stat()
+        source = (stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError, MissingPicture):
+        source = (0, 0)
+    painted: tuple[Any, ...] = ("thumbnail",)
+    if look is not None:
+        painted = (theme, row["target"], look.mode)
+        painted += (look.colormap,) if look.mode != "original" else ()
+        painted += (look.opacity,) if look.mode == "overlay" else ()
+    parts = (
+        overlays.PAINTER_VERSION,
+        run.id,
+        run.record.created_at,
+        row["sample_id"],
+        row["uri"],
+        source,
+        TILE,
+        *painted,
+    )
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()[:40]

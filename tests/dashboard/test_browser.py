@@ -1,0 +1,264 @@
+"""The dashboard in a real Chromium: it renders, filters, restores a view from its link, and is fast enough."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlparse
+
+import pytest
+
+from dashboard.selection import clip
+from tests.dashboard import browser as chrome
+from tests.dashboard import make_store
+from tests.dashboard.make_store import HOSTILE
+
+pytestmark = pytest.mark.browser
+
+TITLES = {"overview": "Overview", "samples": "Samples", "sample": "Sample", "runs": "Runs"}
+FIRST_PAGE_SECONDS = 2.0
+TILE = '[data-testid="stImageLink"] img'
+
+
+@pytest.fixture
+def visit(chromium: Any, url: str) -> Iterator[Callable[..., Any]]:
+    """Opens an address of the dashboard in a context of its own; at the end nothing may have gone wrong."""
+    contexts, said = [], []
+
+    def go(path: str, *, dark: bool = False, width: int = 1440) -> Any:
+        scheme = "dark" if dark else "light"
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        said.append(chrome.watch(page))
+        page.goto(path if path.startswith("http") else f"{url}/{path}")
+        chrome.settle(page)
+        return page
+
+    yield go
+    boxes = [text for context in contexts for page in context.pages for text in chrome.exceptions(page)]
+    for context in contexts:
+        context.close()
+    assert not boxes and not [line for lines in said for line in lines]
+
+
+def view(page: Any) -> dict[str, Any]:
+    """What a person sees of the gallery: addresses of the pictures, texts, and the values of the controls."""
+    return {
+        "tiles": page.locator('[data-testid="stMain"] [data-testid="stPageLink"]').all_inner_texts(),
+        "pictures": page.locator(TILE).count(),
+        "text": page.locator('[data-testid="stMain"]').inner_text(),
+        "pressed": page.locator('[aria-checked="true"], [aria-pressed="true"]').all_inner_texts(),
+        "opacity": page.get_by_role("slider", name="Opacity").input_value(),
+        "page": page.locator('[data-testid="stPagination"] [aria-current="page"]').all_inner_texts()[:1],
+    }
+
+
+@pytest.mark.parametrize("run", ["shapes-vit", "captions-clip"])
+@pytest.mark.parametrize("name", TITLES)
+def test_every_page_renders(visit: Any, name: str, run: str) -> None:
+    page = visit(f"{name}?v=1&run={run}")
+    assert page.locator("h1").first.inner_text().startswith(TITLES[name])
+    assert urlparse(page.url).path == f"/{name}"
+    assert parse_qs(urlparse(page.url).query)["run"] == [run]
+
+
+def test_the_bare_address_opens_the_front_page(visit: Any) -> None:
+    page = visit("")
+    page.wait_for_url("**/overview*")
+    assert page.locator("h1").first.inner_text() == "Overview"
+    page = visit("?v=1&run=captions-clip")
+    page.wait_for_url("**/overview?v=1&run=captions-clip")
+
+
+def test_the_first_page_is_there_within_two_seconds(visit: Any, url: str, record_property: Any) -> None:
+    visit("overview")  # warm the server, as after the first visitor
+    seconds = []
+    for name in ("overview", "samples"):
+        for _ in range(2):
+            start = time.monotonic()
+            visit(name)
+            seconds.append((name, time.monotonic() - start))
+    best = {name: min(s for n, s in seconds if n == name) for name in ("overview", "samples")}
+    record_property("first_page_seconds", best)
+    print(f"first page, warm server: {', '.join(f'{n} {s:.2f} s' for n, s in best.items())}")
+    others = max(
+        1.0, os.getloadavg()[0] / (os.cpu_count() or 1)
+    )  # when others use the cores, it takes longer in proportion
+    assert max(best.values()) < FIRST_PAGE_SECONDS * others
+
+
+def test_a_filter_changes_the_gallery_and_the_link_restores_it(visit: Any) -> None:
+    page = visit("samples?v=1&run=shapes-vit&size=48")
+    before = view(page)
+    page.get_by_role("combobox", name=re.compile("Label")).click()
+    page.get_by_role("option", name=re.compile("ring")).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="Wrong").click()
+    wrong_rings = [s for s in make_store.scenes(200)[:194] if make_store.CLASSES[s.label] == "ring"]
+    wanted = sum(not make_store.class_rows(s)[0]["correct"] for s in wrong_rings)
+    page.get_by_text(f"{wanted} of 194").wait_for()
+    page.get_by_role("radio", name="Map").click()
+    page.wait_for_url("**mode=map**")
+    chrome.settle(page)
+    after = view(page)
+    assert after["pictures"] == wanted < before["pictures"]
+    assert all("ring →" in name for name in after["tiles"])
+
+    page.get_by_role("button", name="Link to this view").click()
+    copied = page.locator('[data-testid="stCode"] code').inner_text()
+    page.keyboard.press("Escape")
+    other = visit(copied)
+    assert view(other) == after
+    assert parse_qs(urlparse(other.url).query) == parse_qs(urlparse(page.url).query)
+
+
+def test_a_link_with_every_value_opens_the_same_view_twice(visit: Any) -> None:
+    params = {
+        "v": "1",
+        "run": "shapes-vit",
+        "target": "label",
+        "modality": "image",
+        "sort": "entropy",
+        "order": "desc",
+        "page": "2",
+        "size": "24",
+        "mode": "overlay",
+        "opacity": "35",
+        "cmap": "magma",
+        "f": [json.dumps(["score", "between", [0, 3]]), json.dumps(["indoor", "eq", True])],
+    }
+    one, two = visit(f"samples?{urlencode(params, doseq=True)}"), visit(f"samples?{urlencode(params, doseq=True)}")
+    assert view(one) == view(two)
+    assert (view(one)["opacity"], view(one)["page"]) == ("35", ["2"])
+    assert "Score 0 to 3" in view(one)["text"] and "Indoor is True" in view(one)["text"]
+
+
+def test_a_tile_opens_its_sample_and_the_way_back_keeps_the_view(visit: Any) -> None:
+    condition = json.dumps(["correct", "eq", False])
+    page = visit(f"samples?{urlencode({'v': '1', 'run': 'shapes-vit', 'f': condition, 'page': '2'})}")
+    before = view(page)
+    page.locator('[data-testid="stMain"] [data-testid="stPageLink"] a').nth(3).click()
+    page.wait_for_url("**/sample?*")
+    chrome.settle(page)
+    number = page.locator("h1").first.inner_text()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("old => document.querySelector('h1').innerText != old", arg=number)
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("old => document.querySelector('h1').innerText == old", arg=number)
+    page.get_by_role("link", name="Back to samples").click()
+    page.wait_for_url("**/samples?*")
+    chrome.settle(page)
+    assert view(page) == before
+
+
+def test_the_back_button_of_the_browser_restores_the_view(visit: Any) -> None:
+    page = visit("samples?v=1&run=shapes-vit")
+    page.get_by_role("radio", name="Wrong").click()
+    page.wait_for_url("**correct**")
+    chrome.settle(page)
+    wrong = view(page)
+    page.get_by_role("link", name="Overview").click()
+    page.wait_for_url("**/overview?*")
+    chrome.settle(page)
+    page.go_back()
+    page.wait_for_selector(".st-key-clear_filters button")
+    chrome.settle(page)
+    assert view(page) == wrong
+
+
+def test_paging_and_jumping(visit: Any) -> None:
+    page = visit("samples?v=1&run=shapes-vit")
+    page.locator('[data-testid="stPagination"]').first.get_by_role("button", name="3").click()
+    page.wait_for_url("**page=3**")
+    jump = page.get_by_role("spinbutton", name="Go to page").first
+    jump.fill("9")
+    jump.press("Enter")
+    page.wait_for_url("**page=9**")
+    chrome.settle(page)
+    assert view(page)["pictures"] == 194 % 24 and view(page)["page"] == ["9"]
+
+
+def test_the_pointer_shows_the_relevancy_of_a_token(visit: Any) -> None:
+    page = visit("sample?v=1&run=shapes-vit&sample=5")
+    chart = page.locator('[data-testid="stPlotlyChart"]').first
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    page.mouse.move(box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 3)
+    page.wait_for_selector(".hoverlayer .hovertext", timeout=5000)
+    said = page.locator(".hoverlayer .hovertext").first.text_content()
+    assert "relevancy" in said and "of 144" in said
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_hostile_captions_show_as_text(visit: Any, number: int) -> None:
+    page = visit(
+        f"samples?v=1&run=captions-clip&size=48&f={urlencode({'f': json.dumps(['sample_id', 'eq', number])})[2:]}"
+    )
+    label = page.locator('[data-testid="stMain"] [data-testid="stPageLink"] a').first
+    assert label.inner_text().replace("\u2060", "") == clip(HOSTILE[number], 20)
+    assert label.locator("strong, em, code, img, a, svg").count() == 0
+    sample = visit(f"sample?v=1&run=captions-clip&sample={number}")
+    shown = sample.locator('[data-testid="stText"]').all_inner_texts()
+    assert any(text == clip(HOSTILE[number], 3000) for text in shown)
+    spans = sample.locator('[data-testid="stHtml"] span').all_inner_texts()
+    assert spans == HOSTILE[number].split()[:60]
+    assert sample.locator('[data-testid="stHtml"] :is(script, img, b, a)').count() == 0
+
+
+def test_a_hostile_filter_shows_as_text(visit: Any) -> None:
+    for text in HOSTILE[:5]:
+        page = visit(
+            f"samples?{urlencode({'v': '1', 'run': 'captions-clip', 'f': json.dumps(['text', 'contains', text])})}"
+        )
+        chip = page.locator(".st-key-chip_text button p").first
+        assert chip.inner_text().replace("\u2060", "") == f"Text contains {clip(text, 40)}"
+        assert "1 of 40" in view_text(page)
+
+
+def view_text(page: Any) -> str:
+    return str(page.locator('[data-testid="stMain"]').inner_text())
+
+
+def test_nothing_is_asked_of_another_machine(chromium: Any, url: str) -> None:
+    context = chromium.new_context()
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    for name in TITLES:
+        page.goto(f"{url}/{name}")
+        chrome.settle(page)
+    context.close()
+    outside = [a for a in asked if not a.startswith((url, "data:", "blob:")) and "127.0.0.1" not in a]
+    assert asked and not outside
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (800, True)])
+def test_no_page_is_wider_than_its_window(visit: Any, dark: bool, width: int) -> None:
+    for name in TITLES:
+        page = visit(f"{name}?v=1&run=shapes-vit", dark=dark, width=width)
+        ground = page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
+        assert ground == ("rgb(16, 22, 28)" if dark else "rgb(255, 255, 255)")
+        assert (
+            page.evaluate("(m => m.scrollWidth - m.clientWidth)(document.querySelector('[data-testid=\"stMain\"]'))")
+            <= 0
+        )
+
+
+def test_pictures_have_a_text_for_those_who_do_not_see_them(visit: Any, store: Path) -> None:
+    for name in ("samples", "sample", "overview"):
+        page = visit(f"{name}?v=1&run=shapes-vit")
+        missing = page.evaluate(
+            "[...document.querySelectorAll('[data-testid=\"stMain\"] img')].filter(i => !i.alt).length"
+        )
+        assert missing == 0
+        charts = page.locator('[data-testid="stPlotlyChart"]')
+        assert all(
+            charts.nth(i).evaluate("e => !!(e.closest('[aria-label]') || e.querySelector('[aria-label]'))")
+            for i in range(charts.count())
+        )
