@@ -4,8 +4,8 @@
 
 Variants, all on the same randomly initialised weights and interleaved in one run: ``forward`` (no gradient), ``limit``
 (fused forward and backward to the input, weights frozen), ``stream`` and ``record`` (ours, all layers), ``stream_last``
-(ours, last layer; CLIP only), ``authors_batch1`` (their algorithm), ``grad_cam_lib`` (pytorch-grad-cam as its README
-uses it; ``_frozen``: no gradient below its target layer), ``captum`` (input x gradient), ``torchcam_legrad`` (all blocks).
+(ours, last layer; CLIP only), ``authors_batch1`` (their algorithm), ``grad_cam_lib`` (as its README
+uses it; ``_frozen``: no gradient below its layer), ``captum`` (input x gradient), ``torchcam_legrad`` (all blocks).
 """
 
 from __future__ import annotations
