@@ -1,0 +1,111 @@
+"""`python -m jobs demo`: paint the demo data, audit both demo models on it, and say what was found."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from jobs.demo.dataset import write_dataset
+from jobs.demo.shares import read_findings
+from jobs.demo.tables import class_rows, class_table, cue_rows, cue_table, pair_rows, pair_table
+from jobs.errors import JobError
+
+if TYPE_CHECKING:
+    from jobs.pipeline.progress import Reporter
+    from jobs.run import RunResult
+
+SEED = 11
+"""Seed of the audited pictures; the models were trained on another one."""
+PER_SPLIT = 150
+WEIGHTS = Path(__file__).parent / "weights"
+CLASS_TARGET, PAIR_TARGET = "predicted", "clip-score"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found. `classes`, `cues` and `pairs` are the rows of its three tables."""
+
+    runs: list[dict[str, Any]]
+    seconds: float
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    cues: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `demo --json`: the fields of the classifier's run, then all runs and the tables."""
+        tables = {"classes": self.classes, "cues": self.cues, "pairs": self.pairs}
+        return {**self.runs[0], "runs": self.runs, "demo_seconds": self.seconds, **tables}
+
+
+def _paint(folder: Path, counts: dict[str, int], name: str, console: Console) -> Path:
+    """Write one of the two data sets, with a progress bar, unless it is there already. Raises `JobError`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    workers, total = min(os.cpu_count() or 1, 4), sum(counts.values())
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(f"painting {name}", total=total)
+        try:
+            manifest = write_dataset(
+                folder,
+                SEED,
+                counts,
+                name=name,
+                workers=workers,
+                progress=lambda done, _: bars.update(task, completed=done),
+            )
+        except OSError as error:
+            raise JobError(f"cannot write the demo pictures to {folder}: {error.strerror or error}") from error
+        bars.update(task, completed=total)
+    return manifest
+
+
+def _audit(manifest: Path, model: str, target: str, store: Path, reporter: Reporter | None) -> RunResult:
+    from jobs.run import run_audit
+    from jobs.spec import RunSpec
+
+    spec = RunSpec(data=str(manifest), model=model, target=target, store=str(store))
+    return run_audit(spec.checked(), progress=reporter)
+
+
+def _tables(result: RunResult, manifest: Path, target: str) -> list[Any]:
+    from storage import Store
+
+    with Store.open(result.store).reader(result.run) as reader:
+        return read_findings(reader, manifest, target)
+
+
+def run_demo(
+    store: Path | str = "audits",
+    data_dir: Path | str = "demo_data",
+    *,
+    limit: int | None = None,
+    reporter: Callable[[], Reporter] | None = None,
+    console: Console | None = None,
+) -> DemoResult:
+    """Paint, audit, print. Everything is made from seeds and the committed weights; nothing is downloaded.
+
+    `limit` is the number of pictures per split (150). A second call finds the data and the explanations there and
+    only prints. `reporter()` makes a progress display per run; tables go to `console` (default: stderr).
+    """
+    started, console = time.monotonic(), console or Console(stderr=True)
+    if limit is not None and limit < 1:
+        raise JobError(f"--limit {limit}: must be at least 1")
+    count, store, root = limit or PER_SPLIT, Path(store), Path(data_dir)
+    scenes = _paint(root / "scenes", dict.fromkeys(("aligned", "conflicting", "clean"), count), "demo-scenes", console)
+    pairs = _paint(root / "pairs", {"pairs": count}, "demo-pairs", console)
+    runs = [
+        _audit(scenes, f"timm:local-dir:{WEIGHTS / 'vit'}", "both", store, reporter and reporter()),
+        _audit(pairs, f"open_clip:local-dir:{WEIGHTS / 'clip'}", PAIR_TARGET, store, reporter and reporter()),
+    ]
+    found, matched = _tables(runs[0], scenes, CLASS_TARGET), _tables(runs[1], pairs, PAIR_TARGET)
+    tables = class_rows(found), cue_rows(found), pair_rows(matched)
+    for table in (class_table(tables[0]), cue_table(tables[1]), pair_table(tables[2])):
+        console.print(table)
+    console.print(f"look at them: {runs[0].dashboard}", markup=False, soft_wrap=True)
+    return DemoResult([run.to_json() for run in runs], round(time.monotonic() - started, 2), *tables)
