@@ -65,6 +65,12 @@ def _paint(folder: Path, counts: dict[str, int], name: str, console: Console) ->
     return manifest
 
 
+def _weights(model: str) -> Path:
+    """Folder of a demo model, relative where that is possible: run ids should not depend on where the clone lies."""
+    folder = WEIGHTS / model
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
 def _audit(manifest: Path, model: str, target: str, store: Path, reporter: Reporter | None) -> RunResult:
     from jobs.run import run_audit
     from jobs.spec import RunSpec
@@ -99,10 +105,10 @@ def run_demo(
     count, store, root = limit or PER_SPLIT, Path(store), Path(data_dir)
     scenes = _paint(root / "scenes", dict.fromkeys(("aligned", "conflicting", "clean"), count), "demo-scenes", console)
     pairs = _paint(root / "pairs", {"pairs": count}, "demo-pairs", console)
-    runs = [
-        _audit(scenes, f"timm:local-dir:{WEIGHTS / 'vit'}", "both", store, reporter and reporter()),
-        _audit(pairs, f"open_clip:local-dir:{WEIGHTS / 'clip'}", PAIR_TARGET, store, reporter and reporter()),
-    ]
+    # The classifier comes last: the dashboard opens on the newest run.
+    captioned = _audit(pairs, f"open_clip:local-dir:{_weights('clip')}", PAIR_TARGET, store, reporter and reporter())
+    classified = _audit(scenes, f"timm:local-dir:{_weights('vit')}", "both", store, reporter and reporter())
+    runs = [classified, captioned]
     found, matched = _tables(runs[0], scenes, CLASS_TARGET), _tables(runs[1], pairs, PAIR_TARGET)
     tables = class_rows(found), cue_rows(found), pair_rows(matched)
     for table in (class_table(tables[0]), cue_table(tables[1]), pair_table(tables[2])):
