@@ -79,8 +79,12 @@ def watch(page: Any) -> list[str]:
     said: list[str] = []
 
     def console(message: Any) -> None:
-        if message.type == "error" and not str(message.location.get("url", "")).endswith(PROBES):
-            said.append(f"{message.text} ({message.location.get('url', '')})")
+        address = str(message.location.get("url", ""))
+        # a picture of the view before, dropped by the server while the browser still asked for it; a picture that is
+        # missing from the view itself fails in `settle`
+        superseded = "/media/" in address and "404" in message.text
+        if message.type == "error" and not address.endswith(PROBES) and not superseded:
+            said.append(f"{message.text} ({address})")
 
     page.on("console", console)
     page.on("pageerror", lambda error: said.append(f"pageerror: {error}"))
