@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, ViTConfig, ViTForImageClassification
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertTokenizer,
+    CLIPConfig,
+    CLIPModel,
+    DetrConfig,
+    DetrForObjectDetection,
+    LxmertConfig,
+    LxmertForQuestionAnswering,
+    LxmertTokenizer,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    VisualBertConfig,
+    VisualBertForQuestionAnswering,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 WORDS = ["<pad>", "a", "the", "red", "blue", "boat", "house", "tree", "sea", "on", "of", "photo", "two", "<s>", "</s>"]
 VOCABULARY = 15
@@ -104,4 +123,94 @@ def hf_clip_folder(folder: Path) -> Path:
                  "crop_size": {"height": 32, "width": 32}, "resample": 3}  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     fast_tokenizer().save_pretrained(folder)
+    return folder
+
+
+QUESTION_WORDS = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "is", "on", "the", "how", "many", "where", "boat", "house",
+    "tree", "sea", "colour", "red", "blue", "a", "this", "good", "bad", "film", "not", "very", "##s", "##ed", "?", ".",
+]  # fmt: skip
+"""A WordPiece vocabulary of 30 tokens for questions and short reviews."""
+BERT = {
+    "vocab_size": len(QUESTION_WORDS), "hidden_size": 24, "intermediate_size": 48, "num_attention_heads": 3,
+    "max_position_embeddings": 12, "pad_token_id": 0,
+}  # fmt: skip
+ANSWERS = ["yes", "no", "red", "blue", "two", "boat"]
+REGION_WIDTH = 10
+
+
+def enlivened(model: nn.Module, seed: int = 0, scale: float = 0.15) -> Any:
+    """The same model with weights that make attention far from uniform and answers that differ between samples."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() >= 2:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * scale)
+    return model.eval()
+
+
+def labels(names: list[str]) -> dict[str, Any]:
+    """Class names as a transformers configuration keeps them."""
+    return {"id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}}
+
+
+def word_tokenizer(kind: type = BertTokenizer, words: list[str] = QUESTION_WORDS, limit: int = 12) -> Any:
+    """A WordPiece tokenizer with [CLS] and [SEP] over a vocabulary of a few words."""
+    return kind(vocab={word: i for i, word in enumerate(words)}, model_max_length=limit)
+
+
+def visual_bert_folder(folder: Path, answers: list[str] = ANSWERS) -> Path:
+    """A transformers folder with VisualBertForQuestionAnswering: 2 layers, regions of 10 numbers, 12 tokens at most."""
+    torch.manual_seed(0)
+    config = VisualBertConfig(**BERT, num_hidden_layers=2, visual_embedding_dim=REGION_WIDTH, **labels(answers))
+    enlivened(VisualBertForQuestionAnswering(config)).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def lxmert_folder(folder: Path, answers: list[str] = ANSWERS) -> Path:
+    """A transformers folder with LxmertForQuestionAnswering: 2 language, 1 image, 2 cross layers, 10-number regions."""
+    torch.manual_seed(0)
+    config = LxmertConfig(
+        **BERT, l_layers=2, r_layers=1, x_layers=2, visual_feat_dim=REGION_WIDTH, num_qa_labels=len(answers),
+        **labels(answers),
+    )  # fmt: skip
+    enlivened(LxmertForQuestionAnswering(config)).save_pretrained(folder)
+    word_tokenizer(LxmertTokenizer).save_pretrained(folder)
+    return folder
+
+
+def detr_folder(folder: Path, names: list[str] | None = None, edge: int = 64) -> Path:
+    """A transformers folder with DetrForObjectDetection on a tiny ResNet of stride 32: 2 + 2 layers, 6 queries.
+
+    The class head is made decided, so that on any picture some queries are above a threshold of 0.7.
+    """
+    torch.manual_seed(0)
+    backbone = ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
+        out_features=["stage4"],
+    )  # fmt: skip
+    config = DetrConfig(
+        use_timm_backbone=False, backbone_config=backbone, backbone=None, use_pretrained_backbone=False, d_model=24,
+        encoder_layers=2, decoder_layers=2, encoder_attention_heads=3, decoder_attention_heads=3, encoder_ffn_dim=32,
+        decoder_ffn_dim=32, num_queries=6, **labels(names or ["boat", "house", "tree"]),
+    )  # fmt: skip
+    model = enlivened(DetrForObjectDetection(config))
+    with torch.no_grad():
+        model.model.query_position_embeddings.weight.mul_(20)
+        torch.nn.init.orthogonal_(model.class_labels_classifier.weight, gain=4.0)
+        model.class_labels_classifier.bias[-1] = -1.0
+    model.save_pretrained(folder)
+    size = {"shortest_edge": edge, "longest_edge": 2 * edge}
+    processor = {"image_processor_type": "DetrImageProcessor", "size": size, "do_pad": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def bert_folder(folder: Path, names: list[str] | None = None) -> Path:
+    """A transformers folder with BertForSequenceClassification: 2 layers, 12 tokens at most."""
+    torch.manual_seed(0)
+    config = BertConfig(**BERT, num_hidden_layers=2, **labels(names or ["bad", "good"]))
+    enlivened(BertForSequenceClassification(config)).save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
     return folder
