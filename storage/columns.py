@@ -27,7 +27,10 @@ _SQL = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `kind` is None for columns that are shown but never filtered or sorted by."""
+    """One column. `kind` is None for columns that are shown but never filtered or sorted by.
+
+    `since` is the schema version that brought it: parts and segments of an earlier one lack it.
+    """
 
     name: str
     type: pa.DataType
@@ -36,6 +39,7 @@ class Column:
     group: Group = "sample"
     kind: Kind | None = None
     required: bool = False
+    since: int = 1
 
     @property
     def sql_type(self) -> str:
@@ -62,10 +66,23 @@ SAMPLE_COLUMNS: tuple[Column, ...] = (
         kind="number",
         required=True,
     ),
-    Column("uri", _STR, "path", "The picture, relative to the root of the dataset.", kind="text", required=True),
+    Column(
+        "uri",
+        _STR,
+        "path",
+        "The picture, relative to the root of the dataset; 'row N' of the manifest for a sample without one.",
+        kind="text",
+        required=True,
+    ),
     Column("label", _STR, "class name", "The true class, when the dataset has one.", kind="category"),
     Column("label_index", _I32, "class index", "The true class as the model numbers it.", kind="number"),
-    Column("text", _STR, "text", "The caption or question that belongs to the picture.", kind="text"),
+    Column(
+        "text",
+        _STR,
+        "text",
+        "The caption or question that belongs to the picture, or the text that is classified.",
+        kind="text",
+    ),
     Column(
         "split",
         _STR,
@@ -99,6 +116,23 @@ SAMPLE_COLUMNS: tuple[Column, ...] = (
         "The words and word pieces the model read, one per value of the text map; special tokens are empty.",
         kind="text",
     ),
+    Column(
+        "grid_h",
+        _I32,
+        "tokens",
+        "Rows of the image map; detectors read every picture at its own size. Empty for regions and texts.",
+        kind="number",
+        since=2,
+    ),
+    Column("grid_w", _I32, "tokens", "Columns of the image map.", kind="number", since=2),
+    Column(
+        "regions",
+        pa.list_(_F32),
+        "fractions of width, height",
+        "The boxes that the values of the image map belong to, for models that read region features: "
+        "x0, y0, x1, y1 of the first, of the second, ... (4 numbers per value).",
+        since=2,
+    ),
 )
 
 EXPLANATION_COLUMNS: tuple[Column, ...] = (
@@ -106,7 +140,8 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         "target",
         _STR,
         "name",
-        "What was explained: 'predicted', 'label', 'class:NAME', 'contrast:A,B', 'clip-logit' or 'clip-score'.",
+        "What was explained: 'predicted', 'answer' (the predicted one), 'label', 'class:NAME', 'contrast:A,B', "
+        "'clip-logit', 'clip-score', or 'detection:K', the K-th most confident object that a detector found.",
         "explanation",
         "category",
         required=True,
@@ -150,7 +185,7 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         "confidence",
         _F32,
         "probability 0..1",
-        "Softmax probability of the predicted class.",
+        "Softmax probability of the predicted class (for a detection: of its class).",
         "explanation",
         "number",
     ),
@@ -178,6 +213,33 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         "explanation",
     ),
     Column("top_probs", pa.list_(_F32), "probabilities 0..1", "Probabilities of `top_indices`.", "explanation"),
+    Column(
+        "query",
+        _I32,
+        "query index",
+        "The object query of a detector that this detection came from.",
+        "explanation",
+        "number",
+        since=2,
+    ),
+    Column(
+        "box",
+        pa.list_(_F32),
+        "fractions of width, height",
+        "The box of the detection: x0, y0, x1, y1 of the picture.",
+        "explanation",
+        since=2,
+    ),
+    Column(
+        "zero_rows",
+        _I32,
+        "rows",
+        "How often a row of zeros had to be normalised (0/0 in equations 8 and 9): there `--on-zero-row` matters. "
+        "Empty for models without that step.",
+        "explanation",
+        "number",
+        since=2,
+    ),
     Column(
         "entropy",
         _F32,
@@ -296,7 +358,8 @@ PART_ONLY_COLUMNS: tuple[Column, ...] = (
         "map",
         pa.list_(_F32),
         "raw relevancy",
-        "Relevancy per token. Image: the token grid, row by row (h*w values). Text: one value per token.",
+        "Relevancy per token. Image: the token grid, row by row (h*w values), or one value per region. "
+        "Text: one value per token.",
         required=True,
     ),
     Column(
@@ -328,14 +391,19 @@ def _vector(size: str, unit: str, meaning: str) -> Column:
 
 FAILURE_COLUMNS: tuple[Column, ...] = (
     SAMPLE_COLUMNS[0],
-    Column("uri", _STR, "path", "The picture, relative to the root of the dataset."),
+    Column("uri", _STR, "path", "The sample, as in `samples`."),
     Column("reason", _STR, "text", "Why the sample was skipped."),
     Column("part", _I32, "part index", "The part of the run in which it was tried."),
 )
 
 ROLLUP_COLUMNS: tuple[Column, ...] = (
     Column("target", _STR, "name", "What was explained, as in `explanations`."),
-    Column("modality", _STR, "image or text", "Always 'image': word positions of different texts do not add up."),
+    Column(
+        "modality",
+        _STR,
+        "image or text",
+        "Always 'image': word positions of different texts do not add up, nor do regions and detections.",
+    ),
     Column("predicted", _STR, "class name", "The predicted class; empty for image-text pairs."),
     Column("width", _I32, "tokens", "Length of the summed maps."),
     Column("n", _I64, "samples", "How many maps were summed."),
@@ -360,7 +428,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "explanations": (SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS),
     "map_image_<n>": (
         *_KEY,
-        _vector("n", "raw relevancy", "The token grid, row by row; n = grid height x width."),
+        _vector(
+            "n",
+            "raw relevancy",
+            "The token grid, row by row; n = grid_h x grid_w. Or one value per region; n = their number.",
+        ),
     ),
     "map_text_<n>": (
         *_KEY,

@@ -18,7 +18,11 @@ def m001_initial(store: StoreLayout) -> None:
     store.runs.mkdir(exist_ok=True)
 
 
-MIGRATIONS: tuple[Step, ...] = (m001_initial,)
+def m002_later_columns(store: StoreLayout) -> None:
+    """Grids, regions, detections. Nothing to rewrite: what older files lack, readers give as NULL (`Column.since`)."""
+
+
+MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns)
 assert len(MIGRATIONS) == SCHEMA_VERSION, "every schema version has its step"
 
 

@@ -26,6 +26,7 @@ from storage.views import TAIL_FAILURES, segment_alias, view_statements
 Key = tuple[int, str]
 Result = TypeVar("Result")
 _ATTEMPTS = 5
+FEW_WIDTHS = 4  # up to so many tables are all looked into
 
 
 class RunReader:
@@ -189,9 +190,22 @@ class RunReader:
         """
         wanted = list(dict.fromkeys((int(sample_id), str(target)) for sample_id, target in keys))
         found: dict[Key, np.ndarray] = {}
-        for width in self.map_widths(modality) if wanted else ():
+        for width in self._widths_of(wanted, modality):
             found.update(self.retrying(partial(_maps_of_width, wanted, modality, width)))
         return found
+
+    def _widths_of(self, wanted: Sequence[Key], modality: str) -> Iterable[int]:
+        """Widths of the tables that may hold the maps: a run over pictures of all sizes has hundreds of tables."""
+        widths = self.map_widths(modality)
+        if not wanted or modality == "text" or len(widths) <= FEW_WIDTHS or self.record.schema_version < 2:
+            return widths if wanted else ()
+        ids = ", ".join(f"({sample_id})" for sample_id in {sample_id for sample_id, _ in wanted})
+        rows = self.query(
+            "SELECT DISTINCT coalesce(len(s.regions) // 4, s.grid_h * s.grid_w) AS width "
+            f"FROM (VALUES {ids}) k(sample_id) JOIN samples s USING (sample_id)"
+        )
+        known = {row["width"] for row in rows}
+        return widths if None in known else [width for width in widths if width in known]
 
     # -- end ------------------------------------------------------------------------------------------
 

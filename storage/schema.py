@@ -21,7 +21,7 @@ from storage.columns import (
 )
 from storage.errors import StoreError, suggest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TEXT_WIDTH_STEP = 16
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -35,6 +35,10 @@ RESERVED = frozenset(
         *ROLLUP_COLUMNS,
     )
 ) | {"vec", "n_valid", "rowid", "filename", "page", "sort"}
+
+
+# Columns that came after schema 1. A run of schema 1 may have metadata of such a name: there it goes on meaning that.
+LATER = frozenset(c.name for c in (*SAMPLE_COLUMNS, *EXPLANATION_COLUMNS) if c.since > 1)
 
 
 def metadata_column_names(names: Sequence[str]) -> list[str]:
@@ -76,7 +80,7 @@ def _metadata_column(entry: Mapping[str, Any]) -> Column:
     if missing:
         raise StoreError(f"metadata entry {dict(entry)!r} lacks {', '.join(sorted(missing))}; nothing was written")
     name, column, kind = str(entry["name"]), str(entry["column"]), str(entry["type"])
-    if column in RESERVED:
+    if column in RESERVED - LATER:
         raise StoreError(f"metadata column {column!r} has the name of a column of the store; call it meta_{column}")
     if not _IDENTIFIER.fullmatch(column):
         raise StoreError(f"metadata column {column!r} is not a plain name (lower-case letters, digits, _)")
@@ -95,12 +99,25 @@ def _metadata_column(entry: Mapping[str, Any]) -> Column:
 
 def sample_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
     """Columns of the `samples` table of a run: the fixed ones, then the metadata."""
-    return [*SAMPLE_COLUMNS, *metadata_columns(metadata)]
+    metadata = list(metadata)
+    return [*_fixed(SAMPLE_COLUMNS, metadata), *metadata_columns(metadata)]
+
+
+def explanation_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Columns of the `explanations` table of a run besides sample_id."""
+    return _fixed(EXPLANATION_COLUMNS, metadata)
+
+
+def _fixed(columns: Iterable[Column], metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """The columns whose names the run's metadata has not taken (see LATER)."""
+    taken = {entry.get("column") for entry in metadata}
+    return [column for column in columns if column.name not in taken or column.name not in LATER]
 
 
 def part_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
     """Columns of a part, in order: sample, metadata, explanation, vectors."""
-    return [*sample_columns(metadata), *EXPLANATION_COLUMNS, *PART_ONLY_COLUMNS]
+    metadata = list(metadata)
+    return [*sample_columns(metadata), *explanation_columns(metadata), *PART_ONLY_COLUMNS]
 
 
 def part_schema(metadata: Iterable[Mapping[str, Any]]) -> pa.Schema:

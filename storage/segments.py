@@ -16,7 +16,7 @@ from storage.layout import RunLayout
 from storage.manifests import PartManifest, SegmentManifest, total, write_manifest
 from storage.record import RunRecord, now
 from storage.schema import SCHEMA_VERSION
-from storage.tables import literal, parquet, part_selects
+from storage.tables import literal, part_selects, part_source, summable
 
 SEGMENT_SAMPLES = 1_000_000
 # Readable by DuckDB 1.5 as well as 2.0; the format of 2.0 is not, and buys nothing measurable.
@@ -77,13 +77,13 @@ def _write_tables(path: Path, run: RunLayout, record: RunRecord, parts: Sequence
     limits = {"temp_directory": spill, "memory_limit": MEMORY_LIMIT}
     with duckdb.connect(":memory:", config={**_OFFLINE, **limits}) as con:
         con.execute(f"ATTACH {literal(str(path))} AS seg (STORAGE_VERSION '{FILE_FORMAT}')")
-        source = parquet(run.part(part.part) for part in parts)
+        source = part_source(run, parts, record.metadata)
         contents = total(part.contents for part in parts)
         for table, select in part_selects(source, contents, record.metadata).items():
             order = "sample_id" if table == "samples" else "sample_id, target"
             con.execute(f"CREATE TABLE seg.{table} AS {select} ORDER BY {order}")
         _insert_arrow(con, "failures", failure_table(parts))
-        _insert_arrow(con, "rollup_class", _rollup(con, source))
+        _insert_arrow(con, "rollup_class", _rollup(con, source, record.metadata))
         _insert_arrow(con, "meta", _meta(run, parts))
         con.execute("CHECKPOINT seg")
         con.execute("DETACH seg")
@@ -123,10 +123,10 @@ def _meta(run: RunLayout, parts: Sequence[PartManifest]) -> pa.Table:
     return pa.Table.from_pylist([row], schema=schema)
 
 
-def _rollup(con: duckdb.DuckDBPyConnection, source: str) -> pa.Table:
+def _rollup(con: duckdb.DuckDBPyConnection, source: str, metadata: list[dict[str, Any]]) -> pa.Table:
     """Sum of the image maps per (target, predicted, width), in batches so that memory stays flat."""
     sums: dict[tuple[str, str | None, int], tuple[int, np.ndarray]] = {}
-    maps = con.sql(f"SELECT target, predicted, map FROM {source} WHERE modality = 'image' AND len(map) > 0")
+    maps = con.sql(f"SELECT target, predicted, map FROM {source} WHERE {summable(metadata)} AND len(map) > 0")
     for batch in maps.to_arrow_reader(_BATCH_ROWS):
         _add_batch(sums, batch)
     rows: list[dict[str, Any]] = [

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storage.columns import EXPLANATION_COLUMNS, FAILURE_COLUMNS, ROLLUP_COLUMNS, SAMPLE_COLUMNS, Column
-from storage.manifests import Contents
-from storage.schema import TEXT_WIDTH_STEP, sample_columns
+from storage.columns import FAILURE_COLUMNS, ROLLUP_COLUMNS, SAMPLE_COLUMNS, Column
+from storage.layout import RunLayout
+from storage.manifests import Contents, PartManifest
+from storage.schema import TEXT_WIDTH_STEP, explanation_columns, part_columns, sample_columns
 
 # table name -> its columns as (name, DuckDB type)
 Columns = list[tuple[str, str]]
@@ -29,6 +30,22 @@ def parquet(files: Iterable[Path]) -> str:
     return f"read_parquet([{', '.join(literal(no_pattern(str(file))) for file in files)}])"
 
 
+def part_source(run: RunLayout, parts: Iterable[PartManifest], metadata: Iterable[Mapping[str, Any]]) -> str:
+    """A relation with all columns of the parts; what a part of an earlier schema lacks is NULL there."""
+    by_version: dict[int, list[Path]] = {}
+    for part in parts:
+        by_version.setdefault(part.schema_version, []).append(run.part(part.part))
+    columns = part_columns(metadata)
+    sources = []
+    for version, files in by_version.items():
+        lacking = [f"NULL::{c.sql_type} AS {identifier(c.name)}" for c in columns if c.since > version]
+        sources.append(f"SELECT {', '.join(['*', *lacking])} FROM {parquet(files)}" if lacking else parquet(files))
+    if len(sources) == 1 and not sources[0].startswith("SELECT"):
+        return sources[0]
+    wrapped = (source if source.startswith("SELECT") else f"SELECT * FROM {source}" for source in sources)
+    return f"({' UNION ALL BY NAME '.join(wrapped)})"
+
+
 def no_pattern(path: str) -> str:
     """The path as a pattern that matches only itself."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in path)
@@ -37,9 +54,10 @@ def no_pattern(path: str) -> str:
 def table_columns(contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> dict[str, Columns]:
     """Name and columns of every table that a run with these contents has."""
     key = [("sample_id", "BIGINT"), ("target", "VARCHAR")]
+    metadata = list(metadata)
     tables = {
         "samples": _typed(sample_columns(metadata)),
-        "explanations": _typed([SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS]),
+        "explanations": _typed([SAMPLE_COLUMNS[0], *explanation_columns(metadata)]),
         "failures": _typed(FAILURE_COLUMNS),
         "rollup_class": _typed(ROLLUP_COLUMNS),
     }
@@ -62,9 +80,11 @@ def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str
     Vectors are cast inside the SELECT, behind the filter on their length, so mixed widths never meet.
     `failures` and `rollup_class` are not read from parts' columns and are left out.
     """
+    metadata = list(metadata)
+    explained = _names([SAMPLE_COLUMNS[0], *explanation_columns(metadata)])
     selects = {
         "samples": f"SELECT {_names(sample_columns(metadata))} FROM {source} WHERE sample_first",
-        "explanations": f"SELECT {_names([SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS])} FROM {source}",
+        "explanations": f"SELECT {explained} FROM {source}",
     }
     for n in contents.image_widths:
         selects[f"map_image_{n}"] = (
@@ -88,13 +108,19 @@ def _names(columns: Iterable[Column]) -> str:
     return ", ".join(identifier(column.name) for column in columns)
 
 
-def rollup_select(source: str) -> str:
+def summable(metadata: Iterable[Mapping[str, Any]]) -> str:
+    """Condition on rows of a part whose maps add up position by position: image grids, not regions nor detections."""
+    own = {column.name for column in part_columns(metadata)} - {entry["column"] for entry in metadata}
+    return " AND ".join(["modality = 'image'", *(f"{name} IS NULL" for name in ("regions", "query") if name in own)])
+
+
+def rollup_select(source: str, metadata: Iterable[Mapping[str, Any]]) -> str:
     """Sums of the image maps per (target, predicted) over `source`, a relation with the columns of a part."""
     return (
         "SELECT target, modality, predicted, width, n, list(total ORDER BY i) AS sum_map FROM ("
         "SELECT target, modality, predicted, width, i, count(*) AS n, sum(x::DOUBLE) AS total FROM ("
         "SELECT target, modality, predicted, len(map)::INTEGER AS width, unnest(map) AS x, "
-        f"generate_subscripts(map, 1) AS i FROM {source} WHERE modality = 'image') GROUP BY ALL) GROUP BY ALL"
+        f"generate_subscripts(map, 1) AS i FROM {source} WHERE {summable(metadata)}) GROUP BY ALL) GROUP BY ALL"
     )
 
 

@@ -12,8 +12,8 @@ from storage.tables import (
     Columns,
     identifier,
     merged_rollup,
-    parquet,
     part_selects,
+    part_source,
     rollup_select,
     table_columns,
 )
@@ -33,9 +33,9 @@ def view_statements(run: RunLayout, record: RunRecord, snapshot: Snapshot, catal
     tail = total(part.contents for part in snapshot.tail)
     selects: dict[str, str] = {}
     if snapshot.tail:
-        source = parquet(run.part(part.part) for part in snapshot.tail)
+        source = part_source(run, snapshot.tail, record.metadata)
         selects = part_selects(source, tail, record.metadata)
-        selects["rollup_class"] = rollup_select(source)
+        selects["rollup_class"] = rollup_select(source, record.metadata)
     selects["failures"] = f"SELECT * FROM {TAIL_FAILURES}"
     tables = table_columns(_with_grid(snapshot.contents, record), record.metadata)
     return [

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from storage.columns import EXPLANATION_COLUMNS, Column
+from storage import schema
+from storage.columns import Column
 from storage.reader import RunReader
-from storage.schema import sample_columns
 
 
 def run_sample_columns(reader: RunReader) -> list[Column]:
     """Columns of the run's `samples`: fixed ones, then its metadata."""
-    return sample_columns(reader.record.metadata)
+    return schema.sample_columns(reader.record.metadata)
 
 
-def explanation_columns() -> list[Column]:
-    """Columns of `explanations` besides sample_id."""
-    return list(EXPLANATION_COLUMNS)
+def run_explanation_columns(reader: RunReader) -> list[Column]:
+    """Columns of the run's `explanations` besides sample_id."""
+    return schema.explanation_columns(reader.record.metadata)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from storage.columns import Column, Group, Kind
 from storage.errors import StoreError
-from storage.queries.catalog import explanation_columns, run_sample_columns
+from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import Place, place
 from storage.reader import RunReader
 
@@ -42,7 +42,7 @@ def columns(reader: RunReader) -> dict[str, ColumnInfo]:
 def _describe(reader: RunReader) -> dict[str, ColumnInfo]:
     """Kinds of the fixed columns are given; those of metadata depend on the values."""
     described = {}
-    for table, group in (("samples", run_sample_columns(reader)), ("explanations", explanation_columns())):
+    for table, group in (("samples", run_sample_columns(reader)), ("explanations", run_explanation_columns(reader))):
         usable = [column for column in group if column.kind is not None]
         filled, distinct = _counts(reader, table, usable)
         for column in usable:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from storage.columns import Column
 from storage.errors import StoreError, UnknownColumn, suggest
-from storage.queries.catalog import explanation_columns, run_sample_columns
+from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.reader import RunReader
 from storage.tables import identifier
 
@@ -92,7 +92,7 @@ def place(reader: RunReader, name: str, *, filterable: bool = True) -> Place:
 
 
 def _places(reader: RunReader) -> dict[str, Place]:
-    found = {c.name: Place(c, f"e.{identifier(c.name)}") for c in explanation_columns()}
+    found = {c.name: Place(c, f"e.{identifier(c.name)}") for c in run_explanation_columns(reader)}
     for column in run_sample_columns(reader):
         found[column.name] = Place(column, f"s.{identifier(column.name)}")
     key = found["sample_id"].column

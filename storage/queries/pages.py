@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.errors import StoreError
-from storage.queries.catalog import explanation_columns, run_sample_columns
+from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import SampleQuery, order_by, place, source
 from storage.reader import RunReader
 from storage.tables import identifier
@@ -37,7 +37,7 @@ def _widened(reader: RunReader, ids: list[int], query: SampleQuery) -> list[dict
     if not ids:
         return []
     wanted = [f"s.{identifier(c.name)}" for c in run_sample_columns(reader)]
-    wanted += [f"e.{identifier(c.name)}" for c in explanation_columns()]
+    wanted += [f"e.{identifier(c.name)}" for c in run_explanation_columns(reader)]
     values = ", ".join(f"({row}, {int(sample_id)})" for row, sample_id in enumerate(ids))
     return reader.query(
         f"SELECT {', '.join(wanted)} FROM (VALUES {values}) k(row, sample_id) "

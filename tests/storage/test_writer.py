@@ -318,7 +318,7 @@ def test_segment_stands_alone_and_is_sorted(store: Store) -> None:
             ids = [row[0] for row in segment.execute(f"SELECT sample_id FROM {table}").fetchall()]
             assert ids == sorted(ids), table
         ids = audit.explained_ids(0, 1, 2)
-        assert segment.execute("FROM meta").fetchall() == [(1, "run", ids[0], ids[-1], [0, 1, 2])]
+        assert segment.execute("FROM meta").fetchall() == [(2, "run", ids[0], ids[-1], [0, 1, 2])]
         kind = segment.execute("SELECT data_type FROM duckdb_columns() WHERE table_name = 'map_image_49' "
                                "AND column_name = 'vec'").fetchone()  # fmt: skip
         assert kind == ("FLOAT[49]",)
