@@ -13,17 +13,27 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import (
+    BeitConfig,
+    BeitForImageClassification,
     CLIPConfig,
     CLIPForImageClassification,
     CLIPModel,
     DeiTConfig,
     DeiTForImageClassification,
     DeiTForImageClassificationWithTeacher,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersForImageClassification,
+    IJepaConfig,
+    IJepaForImageClassification,
     SiglipConfig,
     SiglipForImageClassification,
     SiglipModel,
     ViTConfig,
     ViTForImageClassification,
+    ViTMSNConfig,
+    ViTMSNForImageClassification,
 )
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 5}
@@ -66,6 +76,22 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     "eva": lambda: Eva(**VIT),
     "eva02_rope_cls": lambda: Eva(**VIT, global_pool="token", use_rot_pos_emb=True, swiglu_mlp=True, scale_mlp=True),
     "beit": lambda: Beit(**VIT, use_rel_pos_bias=True),
+    "deit3": lambda: timm.create_model("deit3_small_patch16_224", **VIT),
+    "beitv2": lambda: timm.create_model("beitv2_base_patch16_224", **VIT),
+    "dinov3": lambda: timm.create_model("vit_small_patch16_dinov3", **VIT),
+    "siglip_so400m": lambda: timm.create_model("vit_so400m_patch14_siglip_224", **VIT),
+    "hf_vit_msn": lambda: ViTMSNForImageClassification(ViTMSNConfig(**HF_VISION, num_labels=5)),
+    "hf_ijepa": lambda: IJepaForImageClassification(IJepaConfig(**HF_VISION, num_labels=5)),
+    "hf_beit": lambda: BeitForImageClassification(
+        BeitConfig(**HF_VISION, num_labels=5, use_relative_position_bias=True, layer_scale_init_value=0.3)
+    ),
+    "hf_beit_cls_shared_bias": lambda: BeitForImageClassification(
+        BeitConfig(**HF_VISION, num_labels=5, use_mean_pooling=False, use_shared_relative_position_bias=True)
+    ),
+    "hf_dinov2": lambda: Dinov2ForImageClassification(Dinov2Config(**HF_VISION, num_labels=5)),
+    "hf_dinov2_registers": lambda: Dinov2WithRegistersForImageClassification(
+        Dinov2WithRegistersConfig(**HF_VISION, num_labels=5, num_register_tokens=3)
+    ),
     "hf_vit": lambda: ViTForImageClassification(ViTConfig(**HF_VISION, num_labels=5)),
     "hf_vit_eager": lambda: _eager(ViTForImageClassification(ViTConfig(**HF_VISION, num_labels=5))),
     "hf_deit": lambda: DeiTForImageClassification(DeiTConfig(**HF_VISION, num_labels=5)),

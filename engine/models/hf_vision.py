@@ -19,22 +19,56 @@ from engine.targets import Output
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a class keeps its blocks, and how it reads its tokens out."""
+    """Where a class keeps its blocks, and how it reads its tokens out.
+
+    Attributes:
+        blocks: path of the list of blocks.
+        attention: path of the attention inside a block.
+        prefix: tokens before the patches, registers not counted (their number is in the configuration).
+        read: positions of the tokens that the classifier reads; None for the mean over the patches; "cls+mean" for the
+            CLS token beside that mean; "pooler" for BEiT, whose configuration decides between CLS and mean.
+        family, example: as in :class:`Adapter`.
+    """
 
     blocks: str
     attention: str
     prefix: int
-    read: tuple[int, ...] | None
-    """Token positions that the classifier reads; None for the mean over the patches."""
+    read: tuple[int, ...] | str | None
+    family: str = "vit"
+    example: str = "hf:google/vit-base-patch16-224"
 
 
 LAYOUTS = {
     "ViTForImageClassification": Layout("vit.layers", "attention", 1, (0,)),
-    "DeiTForImageClassification": Layout("deit.layers", "attention", 2, (0,)),
-    "DeiTForImageClassificationWithTeacher": Layout("deit.layers", "attention", 2, (0, 1)),
-    "CLIPForImageClassification": Layout("vision_model.encoder.layers", "self_attn", 1, None),
-    "SiglipForImageClassification": Layout("vision_model.encoder.layers", "self_attn", 0, None),
-}
+    "ViTMSNForImageClassification": Layout(
+        "vit.layers", "attention", 1, (0,), "vit-msn", "hf:FOLDER of a fine-tuned facebook/vit-msn-base"
+    ),
+    "IJepaForImageClassification": Layout(
+        "ijepa.layers", "attention", 0, None, "ijepa", "hf:FOLDER of a fine-tuned facebook/ijepa_vith14_1k"
+    ),
+    "DeiTForImageClassification": Layout(
+        "deit.layers", "attention", 2, (0,), "deit", "hf:facebook/deit-base-patch16-224"
+    ),
+    "DeiTForImageClassificationWithTeacher": Layout(
+        "deit.layers", "attention", 2, (0, 1), "deit", "hf:facebook/deit-base-distilled-patch16-224"
+    ),
+    "BeitForImageClassification": Layout(
+        "beit.layers", "attention", 1, "pooler", "beit", "hf:microsoft/beit-base-patch16-224"
+    ),
+    "Dinov2ForImageClassification": Layout(
+        "dinov2.encoder.layer", "attention", 1, "cls+mean", "dinov2", "hf:facebook/dinov2-base-imagenet1k-1-layer"
+    ),
+    "Dinov2WithRegistersForImageClassification": Layout(
+        "dinov2_with_registers.encoder.layer", "attention", 1, "cls+mean", "dinov2-registers",
+        "hf:facebook/dinov2-with-registers-base-imagenet1k-1-layer",
+    ),
+    "CLIPForImageClassification": Layout(
+        "vision_model.encoder.layers", "self_attn", 1, None, "clip-classifier", "hf:FOLDER of a fine-tuned CLIP"
+    ),
+    "SiglipForImageClassification": Layout(
+        "vision_model.encoder.layers", "self_attn", 0, None, "siglip-classifier", "hf:FOLDER of a fine-tuned SigLIP"
+    ),
+}  # fmt: skip
 
 
 class HFVision(Adapter):
@@ -42,7 +76,7 @@ class HFVision(Adapter):
 
     family = "vit"
     library = "transformers"
-    description = "ViT, DeiT, CLIP and SigLIP image classifiers of transformers"
+    description = "ViT, DeiT, BEiT, DINOv2 (registers too), I-JEPA, MSN, CLIP and SigLIP classifiers of transformers"
     example = "hf:google/vit-base-patch16-224"
 
     def recognises(self, model: nn.Module) -> bool:
@@ -84,25 +118,42 @@ class HFVision(Adapter):
 
 def hf_image_tower(model: nn.Module, images: Tensor, layout: Layout, pool: str | None = None) -> Tower:
     """Describe an image stream of a transformers model; ``pool`` is the path of an attention pool, if any."""
-    depth, patch = _depth(model, layout), _patch_size(model)
+    depth, patch, prefix = _depth(model, layout), _patch_size(model), _prefix(model, layout)
     grid = (images.shape[-2] // patch, images.shape[-1] // patch)
-    batch, tokens = len(images), layout.prefix + grid[0] * grid[1]
+    batch, tokens = len(images), prefix + grid[0] * grid[1]
     if pool is not None:
         start = token_row(batch, 1, (0,), images)
-    elif layout.read is None:
-        start = mean_row(batch, tokens, layout.prefix, images)
     else:
-        start = token_row(batch, tokens, layout.read, images)
+        start = _start_row(_read_out(model, layout), batch, tokens, prefix, images)
     return Tower(
         modality="image",
         layers=tuple(f"{layout.blocks}.{i}.{layout.attention}" for i in range(depth)),
         states=f"{layout.blocks}.{depth - 1}",
         start=start,
-        content=content_after(batch, tokens, layout.prefix, images.device),
-        prefix=layout.prefix,
+        content=content_after(batch, tokens, prefix, images.device),
+        prefix=prefix,
         grid=grid,
         pool=pool,
     )
+
+
+def _start_row(read: tuple[int, ...] | str | None, batch: int, tokens: int, prefix: int, like: Tensor) -> Tensor:
+    if read is None:
+        return mean_row(batch, tokens, prefix, like)
+    if isinstance(read, str):
+        return (token_row(batch, tokens, (0,), like) + mean_row(batch, tokens, prefix, like)) / 2
+    return token_row(batch, tokens, read, like)
+
+
+def _read_out(model: nn.Module, layout: Layout) -> tuple[int, ...] | str | None:
+    if layout.read != "pooler":
+        return layout.read
+    config: Any = model.config
+    return None if config.use_mean_pooling else (0,)
+
+
+def _prefix(model: nn.Module, layout: Layout) -> int:
+    return layout.prefix + int(getattr(model.config, "num_register_tokens", 0))
 
 
 def _layout(model: nn.Module) -> Layout:

@@ -23,16 +23,16 @@ def peak_error(actual, expected):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", zoo.ALL)
 def test_stream_equals_record_and_batch_equals_samples(name, method):
-    model, data = zoo.build(name), zoo.inputs(name)
+    model, data = zoo.build(name).double(), zoo.inputs(name)
     stream = explain(model, data, method=method, engine="stream")
     record = explain(model, data, method=method, engine="record")
     single = [explain(model, zoo.take(data, slice(i, i + 1)), method=method) for i in range(3)]
     for modality, relevancy in stream.relevancy.items():
         if method != "grad_cam":  # often zero everywhere on random weights; judged on other models below
             assert relevancy.abs().max() > 0, "a map of zeros would make this test empty"
-        assert peak_error(relevancy, record.relevancy[modality]) < 1e-5
-        assert peak_error(relevancy, torch.cat([s.relevancy[modality] for s in single])) < 1e-5
-        assert peak_error(stream.features[modality], record.features[modality]) < 1e-4
+        assert peak_error(relevancy, record.relevancy[modality]) < 1e-9
+        assert peak_error(relevancy, torch.cat([s.relevancy[modality] for s in single])) < 1e-9
+        assert peak_error(stream.features[modality], record.features[modality]) < 1e-9
 
 
 @pytest.mark.parametrize("start_layer", [1, 2, -1])
@@ -201,3 +201,28 @@ def test_bf16_ranks_patches_like_fp32():
     ]
     assert min(float(torch.corrcoef(r)[0, 1]) for r in ranks) > 0.9
     assert not torch.equal(half, full)
+
+
+@pytest.mark.parametrize("name", zoo.ALL)
+def test_the_starting_row_is_where_the_model_reads(name):
+    """The score's gradient at the last block is zero exactly on the tokens that the starting row leaves out."""
+    from engine.models import find_adapter
+
+    model, data = zoo.build(name).double().eval(), zoo.inputs(name)
+    adapter = find_adapter(model)
+    batch = adapter.prepare(model, data, None)
+    for tower in adapter.towers(model, batch):
+        states = []
+        handle = model.get_submodule(tower.states).register_forward_hook(
+            lambda m, i, out, states=states: states.append(out[0] if isinstance(out, tuple) else out)
+        )
+        logits = adapter.forward(model, batch).logits
+        handle.remove()
+        gradient = torch.autograd.grad(logits.sum(), states[0])[0].abs().sum(dim=-1)
+        if gradient.shape != tower.content.shape:  # sequence first
+            gradient = gradient.T
+        reads = tower.start > 0
+        if tower.pool is not None:  # the pool reads all tokens from its offset on
+            reads = (torch.arange(tower.tokens) >= tower.pool_offset).expand(len(gradient), -1)
+        assert torch.equal(gradient > 0, reads)
+        assert torch.allclose(tower.start.sum(dim=1), tower.start.new_ones(len(gradient)))
