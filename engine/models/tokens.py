@@ -11,6 +11,10 @@ from torch import Tensor
 
 from engine.errors import EngineError
 
+CLIP_CONTEXT = 77
+NO_LIMIT = 1 << 20
+"""Tokenizers of transformers without a limit of their own say 10^30."""
+
 
 @dataclass(frozen=True)
 class TextTokenizer:
@@ -22,6 +26,8 @@ class TextTokenizer:
         special_ids: ids that are never shown (start, end, padding).
         context: number of tokens of a text, specials included.
         count: text -> number of tokens it would need without cutting.
+        encode_padded: texts -> ids and attention mask, LongTensor [B, T] each, T being the longest of them.
+        size: number of ids that it can give out; 0 when it does not say.
     """
 
     encode: Callable[[list[str]], Tensor]
@@ -29,10 +35,24 @@ class TextTokenizer:
     special_ids: frozenset[int]
     context: int
     count: Callable[[str], int]
+    encode_padded: Callable[[list[str]], tuple[Tensor, Tensor]] | None = None
+    size: int = 0
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return ids [B, context] of a list of texts."""
         return self.encode([str(text) for text in texts])
+
+    def padded(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return ids and attention mask (1 = token, 0 = padding), [B, T] each, padded to the longest text.
+
+        Texts are cut to the context; :meth:`truncated` tells which.
+
+        Raises:
+            EngineError: the tokenizer always pads to the context (open_clip's own).
+        """
+        if self.encode_padded is None:
+            raise EngineError("this tokenizer gives no attention mask; a tokenizer of transformers is needed")
+        return self.encode_padded([str(text) for text in texts])
 
     def pieces(self, ids: Tensor, content: Tensor) -> list[list[str]]:
         """Return the pieces of each text; tokens that are not content become ''. ``ids``, ``content``: [B, T]."""
@@ -55,7 +75,8 @@ def as_tokenizer(tokenizer: Any, context: int | None = None) -> TextTokenizer:
     if isinstance(tokenizer, TextTokenizer):
         return tokenizer
     if hasattr(tokenizer, "convert_ids_to_tokens"):
-        return _from_hugging_face(tokenizer, context or min(tokenizer.model_max_length, 77))
+        limit = int(tokenizer.model_max_length)
+        return _from_hugging_face(tokenizer, context or (limit if limit < NO_LIMIT else CLIP_CONTEXT))
     if hasattr(tokenizer, "tokenizer") and hasattr(tokenizer.tokenizer, "convert_ids_to_tokens"):
         return _from_open_clip_wrapper(tokenizer, context or tokenizer.context_length)
     if hasattr(tokenizer, "decoder") and hasattr(tokenizer, "encode"):
@@ -74,13 +95,30 @@ def _from_hugging_face(tokenizer: Any, context: int) -> TextTokenizer:
         ids: Tensor = out["input_ids"]
         return ids
 
+    def encode_padded(texts: list[str]) -> tuple[Tensor, Tensor]:
+        out = tokenizer(
+            texts, padding="longest", truncation=True, max_length=context, return_tensors="pt",
+            return_attention_mask=True, padding_side="right",
+        )  # fmt: skip
+        return out["input_ids"], out["attention_mask"]
+
     return TextTokenizer(
         encode,
         lambda i: readable(str(tokenizer.convert_ids_to_tokens(i))),
-        frozenset(tokenizer.all_special_ids),
+        _special_ids(tokenizer),
         context,
         lambda text: len(tokenizer(text)["input_ids"]),
+        encode_padded,
+        len(tokenizer),
     )
+
+
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids that stand for no word. The unknown token does stand for one, unless its id has another duty (CLIP)."""
+    others = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
+    duties = {getattr(tokenizer, name, None) for name in others}
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    return frozenset(i for i in tokenizer.all_special_ids if i != unknown or i in duties)
 
 
 def _from_open_clip_wrapper(tokenizer: Any, context: int) -> TextTokenizer:
@@ -88,9 +126,10 @@ def _from_open_clip_wrapper(tokenizer: Any, context: int) -> TextTokenizer:
     return TextTokenizer(
         lambda texts: torch.as_tensor(tokenizer(texts, context_length=context)),
         lambda i: readable(str(inner.convert_ids_to_tokens(i))),
-        frozenset(inner.all_special_ids),
+        _special_ids(inner),
         context,
         lambda text: len(inner(text)["input_ids"]),
+        size=len(inner),
     )
 
 
@@ -107,4 +146,5 @@ def _from_open_clip_bpe(tokenizer: Any, context: int) -> TextTokenizer:
         frozenset({0, *tokenizer.all_special_ids}),
         context,
         lambda text: len(tokenizer.encode(text)) + 2,
+        size=len(tokenizer.encoder),
     )
