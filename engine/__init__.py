@@ -1,7 +1,7 @@
 """Relevancy engine: explain transformers of timm, open_clip and transformers without editing them."""
 
 from engine.errors import CaptureError, EngineError, UnknownName, UnsupportedModel
-from engine.explain import explain, explain_targets
+from engine.explain import explain, explain_detections, explain_targets
 from engine.explanation import Explanation
 from engine.methods import list_methods
 from engine.models import list_models
@@ -15,6 +15,7 @@ __all__ = [
     "UnknownName",
     "UnsupportedModel",
     "explain",
+    "explain_detections",
     "explain_targets",
     "list_methods",
     "list_models",

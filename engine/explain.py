@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,24 @@ from torch import Tensor, nn
 
 from engine.capture.interceptor import Handler, Interceptor
 from engine.capture.keep import OperandCapture
-from engine.capture.kernel import Fold, fold_forward
+from engine.capture.pass_through import PassThrough
 from engine.capture.record import RecordCapture
 from engine.capture.scope import frozen
 from engine.capture.states import kept_states
 from engine.capture.stream import StreamCapture
-from engine.errors import CaptureError, EngineError
+from engine.detections import find_detections
+from engine.errors import EngineError
 from engine.explanation import Explanation
 from engine.methods import Method, Random, make_method
 from engine.models import find_adapter
-from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
 from engine.models.tokens import TextTokenizer, as_tokenizer
-from engine.recorded import recorded_answer
-from engine.targets import Output, Target, TargetLike, as_target
-from engine.walk import Walk, explained_sites, start_walk
+from engine.reading import Answer, Reading
+from engine.relation import Rules
+from engine.relation_reading import RelationReading, checked_zero_row
+from engine.targets import Output, QueryClass, Target, TargetLike, as_target
+from engine.tower_reading import TowerReading
 
 ENGINES = ("auto", "stream", "record")
 
@@ -41,6 +44,7 @@ def explain(
     tokenizer: Any = None,
     engine: str = "auto",
     keep_matrices: bool = False,
+    on_zero_row: str = "authors",
 ) -> Explanation:
     """Explain the score of every sample of a batch; see :func:`explain_targets` for the arguments.
 
@@ -58,6 +62,7 @@ def explain(
         tokenizer=tokenizer,
         engine=engine,
         keep_matrices=keep_matrices,
+        on_zero_row=on_zero_row,
     )[0]
 
 
@@ -71,6 +76,7 @@ def explain_targets(
     tokenizer: Any = None,
     engine: str = "auto",
     keep_matrices: bool = False,
+    on_zero_row: str = "authors",
 ) -> list[Explanation]:
     """Explain several targets of the same batch; they share one forward pass.
 
@@ -87,20 +93,49 @@ def explain_targets(
         tokenizer: needed when texts are strings and the model is a bare module.
         engine: "stream" (a row per sample, O(N) state), "record" (whole maps), or "auto" (stream where possible).
         keep_matrices: also return the full R; forces "record".
+        on_zero_row: what models with several streams make of a row of zeros in eq. 8-9, where it is 0/0: "authors", as
+            their code (DETR: the addition of that layer is dropped; LXMERT: NaN), or "identity", the row stays as it
+            was. ``Explanation.zero_rows`` counts how often it mattered.
 
     Raises:
         EngineError: unsupported model, unknown name, or inputs that do not fit; the message is one line.
     """
-    request = _Request.make(model, inputs, method, start_layer, tokenizer, engine, keep_matrices)
-    wanted = [as_target(t, "text" in request.adapter.modalities, request.class_names) for t in targets]
-    with torch.inference_mode(False), frozen(request.module), request.adapter.scope(request.module):
-        if isinstance(request.method, Random):
-            return _explain_randomly(request, wanted)
-        if request.engine == "record":
-            return _explain_recorded(request, wanted)
-        if request.method.needs_gradient:
-            return _explain_streamed(request, wanted)
-        return _explain_forward(request, wanted)
+    request = _Request.make(model, inputs, method, start_layer, tokenizer, engine, keep_matrices, on_zero_row)
+    wanted = [as_target(t, request.adapter.task == "pair", request.class_names) for t in targets]
+    with request.scope():
+        return _explain(request, lambda output: wanted)
+
+
+def explain_detections(
+    model: nn.Module | LoadedModel,
+    inputs: Inputs,
+    *,
+    threshold: float = 0.7,
+    most: int = 20,
+    method: str | Method = "gae",
+    start_layer: int = 0,
+    on_zero_row: str = "authors",
+    engine: str = "auto",
+    keep_matrices: bool = False,
+) -> list[Explanation]:
+    """Explain what a detector found; all detections of a batch share one forward pass.
+
+    Args:
+        threshold: smallest probability of a detection.
+        most: detections per picture, the most confident ones.
+
+    Returns:
+        Entry k explains the k-th most confident detection of every sample ("detection:k"); ``kept`` [B] says which
+        samples have one, the numbers of the others mean nothing. Empty when no sample has any.
+
+    Raises:
+        EngineError: the model is no detector, or as in :func:`explain_targets`.
+    """
+    request = _Request.make(model, inputs, method, start_layer, None, engine, keep_matrices, on_zero_row)
+    if request.adapter.task != "detect":
+        raise EngineError(f"{type(request.module).__name__} is no detector; use explain or explain_targets")
+    with request.scope():
+        return _explain(request, lambda output: find_detections(output, threshold, most))
 
 
 @dataclass(frozen=True)
@@ -113,11 +148,12 @@ class _Request:
     engine: str
     start_layer: int
     batch: Batch
-    towers: tuple[Tower, ...]
+    reading: Reading
     tokenizer: TextTokenizer | None
     class_names: Sequence[str] | None
     bf16: bool
     keep_matrices: bool
+    on_zero_row: str
 
     @classmethod
     def make(
@@ -129,6 +165,7 @@ class _Request:
         tokenizer: Any,
         engine: str,
         keep_matrices: bool,
+        on_zero_row: str,
     ) -> _Request:
         loaded = model if isinstance(model, LoadedModel) else None
         module = loaded.model if loaded else model
@@ -145,34 +182,57 @@ class _Request:
             engine=_choose_engine(engine, chosen, keep_matrices),
             start_layer=start_layer,
             batch=batch,
-            towers=adapter.towers(module, batch),
+            reading=_reading(adapter, module, batch, chosen, start_layer, checked_zero_row(on_zero_row)),
             tokenizer=tokens,
             class_names=loaded.class_names if loaded else None,
             bf16=loaded is not None and loaded.precision == "bf16",
             keep_matrices=keep_matrices,
+            on_zero_row=on_zero_row,
         )
 
-    @property
-    def sites(self) -> dict[str, tuple[str, ...]]:
-        """Explained attention modules per modality, first to last."""
-        return {t.modality: explained_sites(t, self.method, self.start_layer) for t in self.towers}
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Everything that the model must be put into for the capture, put back on exit."""
+        with torch.inference_mode(False), frozen(self.module), self.adapter.scope(self.module):
+            yield
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where the model was loaded so; relevancies are accumulated in float32 in any case."""
-        device = self.batch["image"].device.type
+        device = next(iter(self.batch.values())).device.type
         return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
 
     def forward(self, handler: Handler) -> tuple[Output, dict[str, Tensor]]:
-        """Run the model under the interceptor; returns its output and the last token states per modality."""
-        every = [site for t in self.towers for site in (*t.layers, *((t.pool,) if t.pool else ()))]
-        blocks = [t.states for t in self.towers]
+        """Run the model under the interceptor; returns its output and the last token states per stream."""
+        reading = self.reading
         with (
-            kept_states(self.module, blocks) as states,
-            Interceptor(self.module, every, handler),
+            kept_states(self.module, reading.states) as states,
+            Interceptor(self.module, reading.sites, handler, self.adapter.explicit(self.module)),
             self.autocast(),
         ):
             output = self.adapter.forward(self.module, self.batch)
-        return output, {t.modality: states[t.states] for t in self.towers}
+        reading.ready(output, handler.shapes)
+        return output, states
+
+
+def _reading(
+    adapter: Adapter, module: nn.Module, batch: Batch, method: Method, start_layer: int, on_zero_row: str
+) -> Reading:
+    steps = adapter.steps(module)
+    if steps is None:
+        return TowerReading(adapter.towers(module, batch), method, start_layer)
+    if start_layer != 0:
+        raise EngineError(
+            f"start layer {start_layer}: the streams of {type(module).__name__} look at each other, "
+            "so all layers take part (start layer 0)"
+        )
+    return RelationReading(
+        steps,
+        adapter.idle_sites(module),
+        adapter.stream_states(module),
+        method,
+        Rules(on_zero_row=on_zero_row),
+        lambda output: adapter.relation(module, batch, output),
+    )
 
 
 def _choose_engine(engine: str, method: Method, keep_matrices: bool) -> str:
@@ -180,130 +240,124 @@ def _choose_engine(engine: str, method: Method, keep_matrices: bool) -> str:
         raise EngineError(f"unknown engine {engine!r}; available: {', '.join(ENGINES)}")
     if keep_matrices and engine == "stream":
         raise EngineError("keep_matrices needs engine='record': the stream never forms a whole matrix")
+    if engine != "auto" and engine not in method.engines:
+        raise EngineError(f"method {method.name!r} needs engine={' or '.join(map(repr, method.engines))}")
     if keep_matrices:
         return "record"
     return method.engines[0] if engine == "auto" else engine
 
 
-def _explain_streamed(request: _Request, targets: Sequence[Target]) -> list[Explanation]:
-    sites = request.sites
-    capture = StreamCapture(frozenset(s for group in sites.values() for s in group))
+Find = Callable[[Output], Sequence[Target]]
+"""The targets, once the output is known: what a detector is asked about depends on what it found."""
+
+
+def _explain(request: _Request, find: Find) -> list[Explanation]:
+    if isinstance(request.method, Random):
+        return _explain_randomly(request, find)
+    if request.engine == "record":
+        return _explain_recorded(request, find)
+    if request.method.needs_gradient:
+        return _explain_streamed(request, find)
+    return _explain_forward(request, find)
+
+
+def _explain_streamed(request: _Request, find: Find) -> list[Explanation]:
+    capture = StreamCapture(frozenset(request.reading.explained))
+    explanations = []
     with torch.enable_grad():
         output, states = request.forward(capture)
-        _check_tokens(request.towers, capture.shapes)
-        answers = []
+        targets = find(output)
         for i, target in enumerate(targets):
-            walks = [start_walk(tower, request.method) for tower in request.towers]
-            owner = {s: walk for walk in walks for s in sites[walk.tower.modality]}
+            walk = request.reading.walk(target, output)
+            score = target.score(output)
             capture.backward(
-                target.score(output).float() if request.bf16 else target.score(output),
-                visit=_visitor(owner),
-                finish=lambda site, owner=owner: owner[site].finish(site),  # type: ignore[misc]
+                score.float() if request.bf16 else score,
+                visit=walk.visit,
+                finish=walk.finish,
                 keep_graph=i + 1 < len(targets),
             )
-            answers.append([walk.answer() for walk in walks])
-    return [_assemble(request, t, output, states, a) for t, a in zip(targets, answers, strict=True)]
-
-
-def _visitor(owner: dict[str, Walk]) -> Any:
-    def visit(site: str) -> Fold:
-        return owner[site].visit(site)
-
-    return visit
+            explanations.append(_assemble(request, target, output, walk.answer(states)))
+    return explanations
 
 
 @torch.no_grad()
-def _explain_forward(request: _Request, targets: Sequence[Target]) -> list[Explanation]:
-    sites = request.sites
-    capture = OperandCapture(frozenset(s for group in sites.values() for s in group))
+def _explain_forward(request: _Request, find: Find) -> list[Explanation]:
+    capture = OperandCapture(frozenset(request.reading.explained))
     output, states = request.forward(capture)
-    _check_tokens(request.towers, capture.shapes)
-    answers = []
-    for tower in request.towers:
-        walk = start_walk(tower, request.method)
-        for site in reversed(sites[tower.modality]):
-            fold_forward(capture.operands[site], walk.visit(site))
+    explanations = []
+    for target in find(output):
+        walk = request.reading.walk(target, output)
+        for site in reversed(request.reading.explained):
+            fold = walk.visit(site)
+            if fold is not None:
+                capture.show(site, fold)
             walk.finish(site)
-        answers.append(walk.answer())
-    return [_assemble(request, t, output, states, answers) for t in targets]
+        explanations.append(_assemble(request, target, output, walk.answer(states)))
+    return explanations
 
 
-def _explain_recorded(request: _Request, targets: Sequence[Target]) -> list[Explanation]:
-    sites = request.sites
-    capture = RecordCapture(frozenset(s for group in sites.values() for s in group))
+def _explain_recorded(request: _Request, find: Find) -> list[Explanation]:
+    capture = RecordCapture(frozenset(request.reading.explained))
     explanations = []
     with torch.set_grad_enabled(request.method.needs_gradient):
         output, states = request.forward(capture)
-        _check_tokens(request.towers, capture.shapes)
+        targets = find(output)
         for i, target in enumerate(targets):
             gradient = None
             if request.method.needs_gradient:
                 gradient = capture.gradients(target.score(output), keep_graph=i + 1 < len(targets))
             with torch.no_grad():
-                answers, matrices = [], {}
-                for tower in request.towers:
-                    answer, matrix = recorded_answer(
-                        tower, request.method, sites[tower.modality], capture.attention, gradient
-                    )
-                    answers.append(answer)
-                    if request.keep_matrices and matrix is not None:
-                        matrices[tower.modality, tower.modality] = matrix
-            explanations.append(_assemble(request, target, output, states, answers, matrices))
+                answer = request.reading.recorded(
+                    target, output, capture.attention, gradient, states, request.keep_matrices
+                )
+            explanations.append(_assemble(request, target, output, answer))
     return explanations
 
 
 @torch.no_grad()
-def _explain_randomly(request: _Request, targets: Sequence[Target]) -> list[Explanation]:
+def _explain_randomly(request: _Request, find: Find) -> list[Explanation]:
     assert isinstance(request.method, Random)
-    output, states = request.forward(lambda call: call.run_fused(call.q, call.k, call.v))
-    answers = [request.method.draw(request.batch[t.modality], t.tokens) for t in request.towers]
-    return [_assemble(request, t, output, states, answers) for t in targets]
+    output, states = request.forward(PassThrough())
+    contents = _contents(request.batch)
+    rows = {m: request.method.draw(contents[m], n) for m, n in request.reading.lengths().items()}
+    answer = request.reading.constant(rows, states)
+    return [_assemble(request, target, output, answer) for target in find(output)]
 
 
-def _check_tokens(towers: Sequence[Tower], shapes: dict[str, torch.Size]) -> None:
-    for tower in towers:
-        seen = shapes[tower.layers[0]][2]
-        if seen != tower.tokens:
-            raise CaptureError(
-                f"{tower.layers[0]!r} works on {seen} tokens where {tower.tokens} were expected "
-                f"for the {tower.modality} tower; the model is unchanged"
-            )
+def _contents(batch: Batch) -> dict[str, Tensor]:
+    """What the noise of a modality is seeded by."""
+    pictures = batch["image"] if "image" in batch else batch.get("features", batch.get("text"))
+    assert pictures is not None
+    return {"image": pictures, "text": batch.get("text", pictures)}
 
 
 @torch.no_grad()
-def _assemble(
-    request: _Request,
-    target: Target,
-    output: Output,
-    states: dict[str, Tensor],
-    answers: Sequence[Tensor],
-    matrices: dict[tuple[str, str], Tensor] | None = None,
-) -> Explanation:
-    relevancy, features = {}, {}
-    for tower, answer in zip(request.towers, answers, strict=True):
-        shown = torch.where(tower.content, answer, torch.zeros_like(answer))
-        relevancy[tower.modality] = shown[:, tower.prefix :].detach()
-        features[tower.modality] = _weighted_mean(states[tower.modality], shown)
-    text = next((t for t in request.towers if t.modality == "text"), None)
+def _assemble(request: _Request, target: Target, output: Output, answer: Answer) -> Explanation:
+    text = next((part for part in answer.parts if part.modality == "text"), None)
+    regions = request.adapter.regions(request.batch)
+    query = target.queries(output)
+    rows = torch.arange(len(output.logits), device=output.logits.device)
     return Explanation(
-        relevancy=relevancy,
+        relevancy={part.modality: part.relevancy for part in answer.parts},
         score=target.score(output).detach(),
-        logits=output.logits.detach(),
+        logits=(output.logits if query is None else output.logits[rows, query]).detach(),
         method=request.method.name,
         target=target.name,
         engine=request.engine,
         start_layer=request.start_layer,
         target_index=target.indices(output),
         cosine=None if output.cosine is None else output.cosine.detach(),
-        grid=next((t.grid for t in request.towers if t.grid), None),
-        tokens=request.tokenizer.pieces(request.batch["text"], text.content) if text and request.tokenizer else None,
-        features=features,
-        matrices=matrices or {},
+        grid=request.reading.grid,
+        tokens=request.tokenizer.pieces(request.batch["text"], text.words) if text and request.tokenizer else None,
+        features={part.modality: part.features for part in answer.parts},
+        matrices=answer.matrices,
+        regions=None if regions is None else regions[0],
+        region_mask=None if regions is None else regions[1],
+        grids=request.reading.grids,
+        query=query,
+        query_box=None if query is None or output.boxes is None else output.boxes[rows, query].detach(),
+        confidence=target.confidence if isinstance(target, QueryClass) else None,
+        kept=target.kept if isinstance(target, QueryClass) else None,
+        zero_rows=answer.zero_rows,
+        on_zero_row=request.on_zero_row,
     )
-
-
-def _weighted_mean(states: Tensor, weights: Tensor) -> Tensor:
-    """Mean of token states [B, N, D] by non-negative weights [B, N]; zero where all weights are zero."""
-    positive = weights.nan_to_num(0.0).clamp(min=0).to(states.dtype)
-    share = positive / positive.sum(dim=1, keepdim=True).clamp(min=torch.finfo(states.dtype).tiny)
-    return torch.einsum("bn,bnd->bd", share, states)

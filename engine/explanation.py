@@ -24,7 +24,15 @@ class Explanation:
         features: per modality, the relevancy-weighted mean of the last block's token states, [B, D]; zero where the
             relevancy is zero everywhere.
         matrices: R per (modality, modality), [B, N, N] with all tokens, only with ``keep_matrices=True``.
-        method, target, engine, start_layer: the settings.
+        regions: boxes [B, K, 4] (x0, y0, x1, y1, fractions of the picture) of models that read region features;
+            relevancy["image"] is then [B, K] and there is no grid.
+        region_mask: regions that are not padding, [B, K] boolean.
+        grids: rows and columns that are not padding, [B, 2], where pictures of a batch were padded to one size;
+            relevancy["image"] is laid out over ``grid`` and zero outside.
+        query, query_box, confidence, kept: detectors; the explained query [B], its box [B, 4] as fractions of the
+            picture, the probability of its class [B], and whether the sample has such a detection [B].
+        zero_rows: how many normalisations (eq. 8-9) met a row of zeros, 0/0, [B]; models with several streams.
+        method, target, engine, start_layer, on_zero_row: the settings.
     """
 
     relevancy: dict[str, Tensor]
@@ -40,6 +48,15 @@ class Explanation:
     tokens: list[list[str]] | None = None
     features: dict[str, Tensor] = field(default_factory=dict)
     matrices: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    regions: Tensor | None = None
+    region_mask: Tensor | None = None
+    grids: Tensor | None = None
+    query: Tensor | None = None
+    query_box: Tensor | None = None
+    confidence: Tensor | None = None
+    kept: Tensor | None = None
+    zero_rows: Tensor | None = None
+    on_zero_row: str = "authors"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -49,4 +66,5 @@ class Explanation:
             "target": self.target,
             "engine": self.engine,
             "start_layer": self.start_layer,
+            "on_zero_row": self.on_zero_row,
         }

@@ -12,6 +12,7 @@ from engine.methods import LastMap, LayerProduct, Method
 from engine.methods.method import project_heads
 from engine.models.adapter import Tower
 from engine.rules import identity
+from engine.walk import valid_map
 
 Maps = Mapping[str, Tensor]
 
@@ -30,8 +31,13 @@ def recorded_answer(
     """
     blocks = {s: MapBlock(attention[s], None if gradient is None else gradient[s], slice(None)) for s in sites}
     if isinstance(method, LayerProduct):
-        return _product(tower, method, blocks)
+        return _product(tower, method.adapted(tower), blocks)
     assert isinstance(method, LastMap)
+    if tower.whole_map:
+        block = blocks[sites[-1]]
+        gradients = None if block.gradient is None else wide(block.gradient)
+        matrix = method.combine_map(wide(block.attention), gradients, valid_map(tower), relation=False)
+        return (wide(tower.start)[:, None, :] @ matrix).squeeze(1), matrix
     return _last(tower, method, blocks[sites[-1]]), None
 
 

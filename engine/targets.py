@@ -19,11 +19,15 @@ CLIP_SCORE_WEIGHT = 2.5
 class Output:
     """What a forward pass gave.
 
-    Classifiers: ``logits`` [B, C]. Pairs: ``logits`` [B], the model's own pair logit, and ``cosine`` [B].
+    Classifiers and question answering: ``logits`` [B, C]. Pairs: ``logits`` [B], the model's own pair logit, and
+    ``cosine`` [B] where the score is one. Detectors: ``logits`` [B, Q, C + 1] (last column: no object), ``boxes``
+    [B, Q, 4] as x0, y0, x1, y1 in fractions of the picture, and the ``grid`` (h, w) of image tokens.
     """
 
     logits: Tensor
     cosine: Tensor | None = None
+    boxes: Tensor | None = None
+    grid: tuple[int, int] | None = None
 
 
 class Target(ABC):
@@ -37,6 +41,10 @@ class Target(ABC):
 
     def indices(self, output: Output) -> Tensor | None:
         """Return the explained class of each sample, [B], or None when the target is not one class."""
+        return None
+
+    def queries(self, output: Output) -> Tensor | None:
+        """Return the explained query of each sample, [B], for detectors."""
         return None
 
 
@@ -115,6 +123,38 @@ class Contrast(Target):
 
 
 @dataclass(frozen=True)
+class QueryClass(Target):
+    """Logit of one class at one query of a detector, per sample.
+
+    Attributes:
+        query, classes: [B].
+        confidence: probability of the class, [B].
+        kept: samples [B] that have such a detection; the query of the others is arbitrary.
+    """
+
+    query: Tensor
+    classes: Tensor
+    name: str = "detection"
+    confidence: Tensor | None = None
+    kept: Tensor | None = None
+
+    def score(self, output: Output) -> Tensor:
+        """logits[b, query[b], classes[b]]."""
+        if output.boxes is None:
+            raise EngineError(f"target {self.name!r} needs a detector")
+        rows = torch.arange(len(output.logits), device=output.logits.device)
+        return output.logits[rows, self.query.to(rows.device), self.classes.to(rows.device)]
+
+    def indices(self, output: Output) -> Tensor:
+        """The classes."""
+        return self.classes.to(output.logits.device)
+
+    def queries(self, output: Output) -> Tensor:
+        """The queries."""
+        return self.query.to(output.logits.device)
+
+
+@dataclass(frozen=True)
 class ClipLogit(Target):
     """The model's own logit of each pair, temperature (and bias) included, as in the authors' notebook."""
 
@@ -122,7 +162,8 @@ class ClipLogit(Target):
 
     def score(self, output: Output) -> Tensor:
         """Pair logit."""
-        _cosine(output, self.name)
+        if output.logits.dim() != 1:
+            _cosine(output, self.name)
         return output.logits
 
 
@@ -145,7 +186,7 @@ def as_target(target: TargetLike, pairs: bool, class_names: Sequence[str] | None
 
     Args:
         target: None (predicted class; pair logit for image-text models), a class index, one index per sample,
-            a name ('predicted', 'clip-logit', 'clip-score', 'class:NAME', 'contrast:A,B'), or a target.
+            a name ('predicted', 'answer', 'clip-logit', 'clip-score', 'class:NAME', 'contrast:A,B'), or a target.
         pairs: whether the model scores image-text pairs.
         class_names: names that 'class:' and 'contrast:' may use instead of indices.
 
@@ -163,13 +204,15 @@ def as_target(target: TargetLike, pairs: bool, class_names: Sequence[str] | None
     return Labels(torch.as_tensor(target).reshape(-1))
 
 
-TARGET_NAMES = ("predicted", "label", "both", "class:NAME", "contrast:A,B", "clip-logit", "clip-score")
+TARGET_NAMES = ("predicted", "label", "both", "answer", "class:NAME", "contrast:A,B", "clip-logit", "clip-score")
 
 
 def _named(name: str, class_names: Sequence[str] | None) -> Target:
     plain: dict[str, type[Target]] = {"predicted": Predicted, "clip-logit": ClipLogit, "clip-score": ClipScore}
     if name in plain:
         return plain[name]()
+    if name == "answer":
+        return Predicted(name)
     kind, _, rest = name.partition(":")
     if kind == "class" and rest:
         return Class(class_index(rest, class_names), name)
@@ -206,6 +249,8 @@ def class_index(name: str, class_names: Sequence[str] | None) -> int:
 
 
 def _class_logits(output: Output, name: str) -> Tensor:
+    if output.boxes is not None:
+        raise EngineError(f"target {name!r} needs a classifier; a detector is explained by explain_detections")
     if output.logits.dim() != 2:
         raise EngineError(f"target {name!r} needs a classifier; for image-text pairs use 'clip-logit' or 'clip-score'")
     return output.logits

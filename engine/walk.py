@@ -127,9 +127,52 @@ class LastMapWalk(Walk):
         return self.tower.padded(self._method.combine(self._attention, self._gradient, content))
 
 
+class WholeMapWalk(Walk):
+    """Collects the whole last map per head, for families whose authors scale over all of it (VisualBERT)."""
+
+    def __init__(self, tower: Tower, method: LastMap) -> None:
+        super().__init__(tower)
+        self.row = wide(tower.start)
+        self._method = method
+        batch, tokens = tower.content.shape
+        self._shape = (batch, tokens, tokens)
+        self._attention: Tensor | None = None
+        self._gradient: Tensor | None = None
+
+    def visit(self, site: str) -> Fold:
+        """Put the blocks together."""
+
+        def fold(samples: slice, block: MapBlock) -> None:
+            batch, tokens, _ = self._shape
+            if self._attention is None:
+                self._attention = self.row.new_zeros(batch, block.attention.shape[1], tokens, tokens)
+                self._gradient = None if block.gradient is None else torch.zeros_like(self._attention)
+            self._attention[samples, :, block.rows] = block.attention.to(self.row.dtype)
+            if self._gradient is not None and block.gradient is not None:
+                self._gradient[samples, :, block.rows] = block.gradient.to(self.row.dtype)
+
+        return fold
+
+    def finish(self, site: str) -> None:
+        """Nothing to close."""
+
+    def answer(self) -> Tensor:
+        """The read-out row of the method's map."""
+        if self._attention is None:
+            return torch.zeros_like(self.row)
+        matrix = self._method.combine_map(self._attention, self._gradient, valid_map(self.tower), relation=False)
+        return (self.row[:, None, :] @ matrix).squeeze(1)
+
+
+def valid_map(tower: Tower) -> Tensor:
+    """Entries of a tower's map that belong to no padding, [B, N, N] boolean."""
+    valid = torch.ones_like(tower.content) if tower.valid is None else tower.valid
+    return valid[:, :, None] & valid[:, None, :]
+
+
 def start_walk(tower: Tower, method: Method) -> Walk:
     """Return the walk that fits the method."""
     if isinstance(method, LayerProduct):
-        return ProductWalk(tower, method)
+        return ProductWalk(tower, method.adapted(tower))
     assert isinstance(method, LastMap)
-    return LastMapWalk(tower, method)
+    return WholeMapWalk(tower, method) if tower.whole_map else LastMapWalk(tower, method)

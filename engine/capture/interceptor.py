@@ -1,18 +1,20 @@
-"""See every attention call of an unmodified model by standing in for ``scaled_dot_product_attention``.
+"""See every attention call of an unmodified model, by two routes.
 
-timm, open_clip, ``nn.MultiheadAttention`` and the Hugging Face models under "sdpa" all end in this one function. While
-an interceptor is active, calls made by the registered modules are handed to its handler together with the path of the
-module; everything is put back on exit, also after an exception.
+timm, open_clip, ``nn.MultiheadAttention`` and the Hugging Face models under "sdpa" all end in
+``scaled_dot_product_attention``: while an interceptor is active it stands in for this function. VisualBERT, LXMERT,
+ViLT and BLIP write the softmax out and pass the weights through a dropout module: a hook on that module sees them, and
+may put others in their place. Calls of the registered modules are handed to the handler together with their site;
+everything is put back on exit, also after an exception.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,26 +23,47 @@ from torch import Tensor, nn
 from engine.capture.calls import AttentionCall
 from engine.errors import CaptureError
 
-Handler = Callable[[AttentionCall], Tensor]
+
+class Handler(Protocol):
+    """What is done with the attention of a site."""
+
+    shapes: dict[str, torch.Size]
+    """Size of q [B, H, s, d], or of A [B, H, s, t], of every site that was seen."""
+
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Answer a fused call: return what it would have returned, [B, H, s, d]."""
+        ...
+
+    def weights(self, site: str, attention: Tensor) -> Tensor:
+        """Take in weights that a module wrote out itself, [B, H, s, t]; return those it goes on with."""
+        ...
+
 
 _active: ContextVar[Interceptor | None] = ContextVar("active_interceptor", default=None)
 
 
 class Interceptor:
-    """Context manager that hands the attention calls of named modules to a handler.
+    """Context manager that hands the attention of named modules to a handler.
 
     Args:
         model: any module; it is not changed.
-        sites: paths (as in ``named_modules``) of the modules that own an attention, in no particular order.
-        handler: called once per attention call; must return what the call would have returned, [B, H, s, d].
+        sites: keys of the attention maps, in no particular order: the path (as in ``named_modules``) of the module that
+            owns the attention, or ``path#k`` for the k-th call of a module that is called several times per forward.
+        handler: sees each attention once.
+        explicit: for modules that write the softmax out: their path -> path of the dropout that the weights go through.
 
     Raises:
         CaptureError: on leaving normally, when a site made no call or several, or when an attention was
             computed outside the sites: a silent gap would give a plausible, wrong map.
     """
 
-    def __init__(self, model: nn.Module, sites: Sequence[str], handler: Handler) -> None:
-        self._modules = {site: model.get_submodule(site) for site in sites}
+    def __init__(
+        self, model: nn.Module, sites: Sequence[str], handler: Handler, explicit: Mapping[str, str] | None = None
+    ) -> None:
+        self._sites = tuple(sites)
+        self._modules = {path: model.get_submodule(path) for path in dict.fromkeys(map(path_of, sites))}
+        self._dropouts = {p: model.get_submodule(d) for p, d in (explicit or {}).items() if p in self._modules}
+        self._repeated = {path_of(site) for site in sites if "#" in site}
         self._handler = handler
         self._open: list[str] = []
         self.calls: Counter[str] = Counter()
@@ -50,9 +73,12 @@ class Interceptor:
     def __enter__(self) -> Interceptor:
         with ExitStack() as stack:
             stack.enter_context(_patch.installed())
-            for site, module in self._modules.items():
-                stack.enter_context(_announced(module, site, self._open))
+            for path, module in self._modules.items():
+                stack.enter_context(_announced(module, path, self._open))
                 stack.enter_context(_routed_to_fused(module))
+            for path, dropout in self._dropouts.items():
+                handle = dropout.register_forward_hook(self._weights_hook(path))
+                stack.callback(handle.remove)
             token = _active.set(self)
             stack.callback(_active.reset, token)
             self._stack = stack.pop_all()
@@ -68,15 +94,31 @@ class Interceptor:
         if not self._open:
             self.strays += 1
             return _patch.fused(*args, **kwargs)
-        self.calls[self._open[-1]] += 1
-        return self._handler(_as_call(self._open[-1], *args, **kwargs))
+        return self._handler(_as_call(self._next_site(self._open[-1]), *args, **kwargs))
+
+    def _next_site(self, path: str) -> str:
+        """The key of the call that a module makes now, and count it."""
+        site = path
+        if path in self._repeated:
+            done = sum(n for key, n in self.calls.items() if path_of(key) == path)
+            site = f"{path}#{done}"
+        self.calls[site] += 1
+        return site
+
+    def _weights_hook(self, path: str) -> Callable[..., Tensor | None]:
+        def see(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            if not self._open or self._open[-1] != path or _active.get() is not self:
+                return None
+            return self._handler.weights(self._next_site(path), output)
+
+        return see
 
     def _check(self) -> None:
-        missing = [site for site in self._modules if self.calls[site] == 0]
-        repeated = [site for site, n in self.calls.items() if n > 1]
+        missing = [site for site in self._sites if self.calls[site] == 0]
+        repeated = [site for site, n in self.calls.items() if n > 1 or site not in self._sites]
         if missing:
             raise CaptureError(
-                f"no attention was seen in {missing[0]!r} ({len(missing)} of {len(self._modules)} modules): "
+                f"no attention was seen in {missing[0]!r} ({len(missing)} of {len(self._sites)} maps): "
                 "the model does not compute it with scaled_dot_product_attention; the model is unchanged"
             )
         if repeated or self.strays:
@@ -84,6 +126,11 @@ class Interceptor:
             raise CaptureError(
                 f"more attention calls than expected, in {where}: a map would be incomplete; the model is unchanged"
             )
+
+
+def path_of(site: str) -> str:
+    """The module path of a site key."""
+    return site.partition("#")[0]
 
 
 def _as_call(

@@ -21,11 +21,18 @@ class RecordCapture:
         self.shapes[call.site] = call.q.shape
         if call.site not in self._explained:
             return call.run_fused(call.q, call.k, call.v)
-        attention = attention_weights(call.q, call.k, call.softmax_scale, call.bias())
+        return self._kept(call.site, attention_weights(call.q, call.k, call.softmax_scale, call.bias())) @ call.v
+
+    def weights(self, site: str, attention: Tensor) -> Tensor:
+        """Keep weights that the model wrote out itself."""
+        self.shapes[site] = attention.shape
+        return self._kept(site, attention) if site in self._explained else attention
+
+    def _kept(self, site: str, attention: Tensor) -> Tensor:
         if torch.is_grad_enabled() and not attention.requires_grad:
             attention.requires_grad_()  # the first explained call of a frozen model
-        self.attention[call.site] = attention
-        return attention @ call.v
+        self.attention[site] = attention
+        return attention
 
     def gradients(self, score: Tensor, keep_graph: bool) -> dict[str, Tensor]:
         """Return dA = d score.sum() / dA per site; zeros where the score does not depend on a map."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.capture.calls import AttentionCall, additive_bias
-from engine.capture.kernel import AttentionOperands, Fold, fold_backward
+from engine.capture.kernel import AttentionOperands, Fold, MapBlock, fold_backward, wide
 
 Visitor = Callable[[str], Fold | None]
 """Asked for a fold when the backward pass reaches a site; None when the site is not of interest."""
@@ -39,6 +39,14 @@ class StreamCapture:
         if call.site not in self._explained:
             return call.run_fused(call.q, call.k, call.v)
         out: Tensor = _StreamedAttention.apply(self.anchor, call.q, call.k, call.v, call, self)
+        return out
+
+    def weights(self, site: str, attention: Tensor) -> Tensor:
+        """Let weights that the model wrote out itself pass; their gradient is folded when it arrives."""
+        self.shapes[site] = attention.shape
+        if site not in self._explained:
+            return attention
+        out: Tensor = _StreamedWeights.apply(self.anchor, attention, site, self)
         return out
 
     def backward(self, score: Tensor, visit: Visitor, finish: Callable[[str], None], keep_graph: bool) -> None:
@@ -71,6 +79,24 @@ class _StreamedAttention(torch.autograd.Function):
             dq, dk, dv = fold_backward(operands, grads[0], ctx.capture.visit(ctx.call_site), need_grads)
         ctx.capture.finish(ctx.call_site)
         return None, dq, dk, dv, None, None
+
+
+class _StreamedWeights(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, attention: Tensor, site: str, capture: StreamCapture) -> Tensor:
+        ctx.save_for_backward(attention)  # the model's own product with V keeps it anyway
+        ctx.site, ctx.capture = site, capture
+        return attention.view_as(attention)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (attention,) = ctx.saved_tensors
+        fold = ctx.capture.visit(ctx.site)
+        if fold is not None:
+            fold(slice(None), MapBlock(wide(attention), wide(grads[0]), slice(None)))
+        ctx.capture.finish(ctx.site)
+        return None, grads[0], None, None
 
 
 def _uninterested(site: str) -> Fold | None:

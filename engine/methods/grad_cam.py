@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from engine.methods.method import LastMap
+from engine.methods.method import LastMap, stretched_map
 
 
 class GradCAM(LastMap):
@@ -28,6 +28,17 @@ class GradCAM(LastMap):
         weights = (gradient * shown).sum(dim=-1) / shown.sum(dim=-1)
         cam = (weights[:, :, None] * attention).mean(dim=1).clamp(min=0)
         return _stretched(cam, content) if self.minmax else cam
+
+    def combine_map(self, attention: Tensor, gradient: Tensor | None, valid: Tensor, relation: bool) -> Tensor:
+        """relu(mean_h w_h A_h) with w_h the mean gradient over the whole map.
+
+        Min-max over the whole map for a joint stream (VisualBERT), none between several streams (LXMERT, DETR).
+        """
+        assert gradient is not None
+        inside = valid.to(gradient.dtype)[:, None]
+        weights = (gradient * inside).sum(dim=(2, 3), keepdim=True) / inside.sum(dim=(2, 3), keepdim=True)
+        cam = (weights * attention).mean(dim=1).clamp(min=0)
+        return stretched_map(cam, valid) if self.minmax and not relation else cam
 
 
 def _stretched(cam: Tensor, content: Tensor) -> Tensor:

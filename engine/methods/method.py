@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from engine.capture.kernel import MapBlock
+from engine.models.adapter import Tower
+from engine.models.relation import Relation
+from engine.relation import Averages, Related, Rules
 
 
 class Method(ABC):
-    """Name and needs of a method; see the subclasses for what it computes."""
+    """Name and needs of a method; see the subclasses for what it computes.
+
+    ``lrp`` names the LRP variant ("conserving" or "classic") of methods that read the LRP relevance of A instead of A.
+    """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     description: ClassVar[str]
     needs_gradient: ClassVar[bool] = True
-    engines: ClassVar[tuple[str, ...]] = ("stream", "record")
+    engines: tuple[str, ...] = ("stream", "record")
+    lrp: str | None = None
 
 
 class LayerProduct(Method):
@@ -30,7 +37,37 @@ class LayerProduct(Method):
     (:meth:`fold`), from the last layer to the first. Both give the same numbers.
     """
 
-    skip: ClassVar[bool] = True
+    skip: bool = True
+
+    def adapted(self, tower: Tower) -> Self:
+        """The method as the authors' code for this family has it."""
+        return self
+
+    def related(self, relation: Relation, averages: Averages, rules: Rules, row: Tensor | None) -> Related:
+        """Relevancy between several streams from head-averaged weights.
+
+        The authors' form of layer products other than GAE: self-attentions multiply into R_ss, and R_sq is the last
+        cross-attention alone.
+
+        Args:
+            relation: streams and steps.
+            averages: head-averaged weights per site, [B, s, q].
+            rules: how rows of zeros are met (GAE only).
+            row: when given, [B, N], rows of R may be returned instead of matrices.
+        """
+        values = {}
+        for query, key in relation.answers:
+            if query != key:
+                values[query, key] = averages[relation.last(query, key).site]
+                continue
+            first = next(iter(averages.values()))
+            tokens = relation.streams[query].content.shape[1]
+            moved = first.new_zeros(len(first), tokens, tokens)
+            for step in relation.self_steps(query):
+                matrix = self.matrix(averages[step.site])
+                moved = moved + matrix + matrix @ moved
+            values[query, key] = moved + torch.eye(tokens, dtype=moved.dtype, device=moved.device)
+        return Related(values)
 
     @abstractmethod
     def weights(self, block: MapBlock) -> Tensor:
@@ -52,6 +89,17 @@ class LastMap(Method):
     def combine(self, attention: Tensor, gradient: Tensor | None, content: Tensor) -> Tensor:
         """Reduce head rows of A and dA, [B, H, t] each, to [B, t]; ``content`` [B, t] marks the shown tokens."""
 
+    @abstractmethod
+    def combine_map(self, attention: Tensor, gradient: Tensor | None, valid: Tensor, relation: bool) -> Tensor:
+        """Reduce whole maps of A and dA, [B, H, s, t] each, to [B, s, t].
+
+        Args:
+            attention: A of the last layer.
+            gradient: dA, or None for methods without gradient.
+            valid: [B, s, t], entries that belong to no padding.
+            relation: whether the model has several streams; the authors' code then scales differently.
+        """
+
 
 def project(row: Tensor, block: MapBlock, maps: Tensor) -> Tensor:
     """Return ``mean_h row[rows] @ maps``: [b, s] and [b, H, r, t] -> [b, t]."""
@@ -62,3 +110,10 @@ def project_heads(row: Tensor, block: MapBlock, maps: Tensor) -> Tensor:
     """Return ``row[rows] @ maps`` per head: [b, s] and [b, H, r, t] -> [b, H, t]."""
     weights = row[:, block.rows].to(maps.dtype)
     return torch.matmul(weights[:, None, None, :], maps).squeeze(2)
+
+
+def stretched_map(maps: Tensor, valid: Tensor) -> Tensor:
+    """Min-max over the valid entries of whole maps [B, s, t]; NaN for a constant map, zero at padding."""
+    low = maps.masked_fill(~valid, float("inf")).amin(dim=(1, 2), keepdim=True)
+    high = maps.masked_fill(~valid, float("-inf")).amax(dim=(1, 2), keepdim=True)
+    return ((maps - low) / (high - low)).masked_fill(~valid, 0.0)

@@ -18,3 +18,7 @@ class RawAttention(LastMap):
     def combine(self, attention: Tensor, gradient: Tensor | None, content: Tensor) -> Tensor:
         """mean_h a_h."""
         return attention.mean(dim=1)
+
+    def combine_map(self, attention: Tensor, gradient: Tensor | None, valid: Tensor, relation: bool) -> Tensor:
+        """mean_h A_h."""
+        return attention.mean(dim=1)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.relation import Relation, Steps
 from engine.models.tokens import TextTokenizer
 from engine.targets import Output
 
@@ -23,8 +24,8 @@ class Tower:
     """One token stream with self-attention, for a given batch.
 
     Attributes:
-        modality: "image" or "text".
-        layers: paths of the modules that own the self-attentions, first to last.
+        modality: "image", "text", or "joint" for one stream that holds both (see ``split``).
+        layers: sites of the self-attentions, first to last.
         states: path of the last block; its output is the token states [B, N, D].
         start: row that reads the answer out, [B, N] (over the latents, [B, L], when there is a pool).
         content: tokens that are shown, [B, N] boolean (no CLS, registers, start, end or padding tokens).
@@ -32,6 +33,12 @@ class Tower:
         grid: rows and columns of the shown image tokens.
         pool: path of an attention pool that follows the layers, its queries being latents.
         pool_offset: first token that the pool reads.
+        split: token range [first, last) of each modality of a joint stream.
+        words: tokens whose text piece is shown, [B, N] boolean (default: the content).
+        valid: tokens that are not padding, [B, N] boolean; None when there is no padding.
+        whole_map: methods that read the last map weigh heads and scale over the whole map, not over the read-out row
+            (the authors' convention for VisualBERT).
+        normalised_rollout: rollout divides rows by their sum (the authors do not for VisualBERT).
     """
 
     modality: str
@@ -43,6 +50,16 @@ class Tower:
     grid: tuple[int, int] | None = None
     pool: str | None = None
     pool_offset: int = 0
+    split: Mapping[str, tuple[int, int]] | None = None
+    words: Tensor | None = None
+    valid: Tensor | None = None
+    whole_map: bool = False
+    normalised_rollout: bool = True
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """Token range [first, last) of each modality that relevancy is returned for."""
+        return dict(self.split) if self.split else {self.modality: (self.prefix, self.tokens)}
 
     @property
     def tokens(self) -> int:
@@ -63,6 +80,10 @@ class Adapter(ABC):
     modalities: ClassVar[tuple[str, ...]] = ("image",)
     description: ClassVar[str]
     example: ClassVar[str]
+    task: ClassVar[str] = "classify"
+    """"classify", "pair" (image-text score), "answer" (question about a picture) or "detect"."""
+    reads_regions: ClassVar[bool] = False
+    """Whether the picture comes as feature vectors of regions with boxes instead of pixels."""
 
     @abstractmethod
     def recognises(self, model: nn.Module) -> bool:
@@ -76,9 +97,37 @@ class Adapter(ABC):
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """Bring inputs into the form that :meth:`forward` takes, on the model's device."""
 
-    @abstractmethod
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
-        """Describe the token streams for this batch."""
+        """Describe the token streams for this batch; none for models that are described by a relation."""
+        return ()
+
+    def steps(self, model: nn.Module) -> Steps | None:
+        """Attention steps between several streams, or None for models that are described by towers."""
+        return None
+
+    def stream_states(self, model: nn.Module) -> dict[str, tuple[str, int]]:
+        """Per stream of a relation: path of the module, and element of its output, that holds the last token states."""
+        return {}
+
+    def idle_sites(self, model: nn.Module) -> tuple[str, ...]:
+        """Attention maps that cannot reach the answer and are no step; the capture expects to see them."""
+        return ()
+
+    def relation(self, model: nn.Module, batch: Batch, output: Output) -> Relation:
+        """Describe the streams between which :meth:`steps` run, once the model has run."""
+        raise NotImplementedError
+
+    def explicit(self, model: nn.Module) -> dict[str, str]:
+        """Modules that write their softmax out: path -> path of the dropout that the weights go through."""
+        return {}
+
+    def regions(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Boxes [B, K, 4] as fractions of the picture and mask [B, K] of the regions that were read, if any."""
+        return None
+
+    def region_width(self, model: nn.Module) -> int:
+        """Width of the feature vector of one region."""
+        raise NotImplementedError
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: Batch) -> Output:
@@ -86,7 +135,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def layers(self, model: nn.Module) -> dict[str, int]:
-        """Return the number of self-attention layers per modality."""
+        """Return the number of self-attention layers per modality ("cross": layers between two streams)."""
 
     def scope(self, model: nn.Module) -> AbstractContextManager[None]:
         """Settings that the capture needs, put back on exit."""

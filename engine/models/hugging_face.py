@@ -17,20 +17,21 @@ def under_sdpa(model: nn.Module) -> Iterator[None]:
     is registered without a mask function.
     """
     configs = _configs(model)
-    before = [(config, config._attn_implementation) for config in configs]
+    # the internal field: the public one also writes into sub-configurations, which cannot be put back one by one
+    before = [(config, config._attn_implementation_internal) for config in configs]
     try:
         for config in configs:
-            config._attn_implementation = "sdpa"
+            config._attn_implementation_internal = "sdpa"
         yield
     finally:
         for config, implementation in before:
-            config._attn_implementation = implementation
+            config._attn_implementation_internal = implementation
 
 
 def _configs(model: nn.Module) -> list[Any]:
     found: dict[int, Any] = {}
     for module in model.modules():
         config: Any = getattr(module, "config", None)
-        if getattr(config, "_attn_implementation", "sdpa") != "sdpa":
+        if getattr(config, "_attn_implementation_internal", "sdpa") != "sdpa":
             found[id(config)] = config
     return list(found.values())

@@ -19,6 +19,7 @@ class PairAdapter(Adapter):
     """Image-text models with two towers: row i of the images belongs to row i of the texts."""
 
     modalities = ("image", "text")
+    task = "pair"
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """``{"image": [B, 3, H, W], "text": texts or ids [B, T]}``; HF names are understood too."""
