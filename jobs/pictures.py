@@ -22,6 +22,7 @@ EXTENSIONS = frozenset({
 # fmt: on
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses: a bomb unpacks to more memory than the machine has
 WHITE = (255, 255, 255, 255)
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture would be explained as if it were whole
@@ -47,6 +48,14 @@ def decode(path: str | Path) -> Image.Image:
         picture.seek(0)
         picture.load()
         return _rgb(_upright(picture))
+
+
+def measure(path: str | Path) -> tuple[int, int]:
+    """Width and height of the picture in `path`, turned upright, without decoding it. Raises `PictureError`."""
+    with _reasons(path), Image.open(path) as picture:
+        _check_size(path, picture)
+        turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        return (picture.height, picture.width) if turned else picture.size
 
 
 def decode_mask(path: str | Path) -> np.ndarray:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-ROLES = ("label", "text", "split", "mask", "boxes")
+ROLES = ("label", "text", "split", "mask", "boxes", "features")
 
 
 @dataclass(frozen=True)
 class Dataset:
     """N samples as columns of length N. A sample's id is its position.
 
-    `uris`, `label`, `text`, `split`, `mask` and `boxes` are string columns (paths relative to `root`);
-    `metadata` holds every other column of a manifest under its own name, as bool, int64, double or string.
-    `problems` names the samples that are known to be unusable before anything was decoded.
+    `uris`, `label`, `text`, `split`, `mask`, `boxes` and `features` are string columns (paths relative to `root`; a
+    reference in `features` may end in `#key`, see `jobs.regions`). `pictures` are the paths of the pictures with nulls
+    where a sample has none (its uri is then "row N"); None when every uri is a picture. `metadata` holds every other
+    column of a manifest under its own name, as bool, int64, double or string. `problems` names the samples that are
+    known to be unusable before anything was decoded.
     """
 
     root: Path
@@ -30,12 +32,24 @@ class Dataset:
     split: pa.Array | None = None
     mask: pa.Array | None = None
     boxes: pa.Array | None = None
+    features: pa.Array | None = None
+    pictures: pa.Array | None = None
     metadata: dict[str, pa.Array] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.uris)
+
+    def picture(self, row: int) -> str | None:
+        """Path of the picture of sample `row`, None when it has none."""
+        path: str | None = (self.uris if self.pictures is None else self.pictures)[row].as_py()
+        return path
+
+    @property
+    def without_picture(self) -> list[int]:
+        """Samples without a picture."""
+        return [] if self.pictures is None else np.flatnonzero(self.pictures.is_null().to_numpy(False)).tolist()
 
     @property
     def class_names(self) -> list[str] | None:
@@ -57,7 +71,7 @@ class Dataset:
     def take(self, rows: np.ndarray) -> Dataset:
         """The samples at positions `rows` [n] int64, renumbered from 0."""
         index = pa.array(rows)
-        columns = {role: getattr(self, role) for role in ROLES}
+        columns = {role: getattr(self, role) for role in (*ROLES, "pictures")}
         taken: dict[str, Any] = {role: None if c is None else c.take(index) for role, c in columns.items()}
         return replace(
             self,

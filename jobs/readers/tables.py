@@ -41,7 +41,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         line = file.readline()
     if not line.strip():
-        raise JobError(f"{path.name} is empty: expected a header with a column 'image'")
+        raise JobError(f"{path.name} is empty: expected a header with a column 'image' (or 'text')")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in line and "," not in line else ","
     return delimiter, next(csv.reader([line], delimiter=delimiter))
 
@@ -114,8 +114,23 @@ def _texts(values: Iterable[Any]) -> list[str | None]:
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """A Parquet file as it is; `as_strings` and `as_typed` narrow its types."""
-    return pq.read_table(path, use_threads=False)
+    """A Parquet file as it is; `as_strings` and `as_typed` narrow its types.
+
+    A list column `features` is not read, nor are the `boxes` beside it: they may be larger than memory. In their
+    place stands where a worker finds them, `rows.parquet#12` (see `jobs.regions`).
+    """
+    schema = pq.read_schema(path)
+    vectors = "features" in schema.names and _is_list(schema.field("features").type)
+    left_out = ("features", "boxes", "normalized_boxes") if vectors else ()
+    table = pq.read_table(path, columns=[name for name in schema.names if name not in left_out], use_threads=False)
+    if not vectors:
+        return table
+    count = pq.read_metadata(path).num_rows
+    return table.append_column("features", pa.array([f"{path.name}#{row}" for row in range(count)], pa.string()))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def as_strings(column: pa.Array, where: str) -> pa.Array:

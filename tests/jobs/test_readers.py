@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -131,11 +132,10 @@ def test_duplicates(tmp_path: Path) -> None:
     assert read_dataset(manifest(tmp_path, "image\na.png\nb.png\n./a.png\n")).problems == {
         2: "repeats the image of row 1"
     }
-    captions = "image,text\na.png,one\na.png,two\na.png,one\n,three\n"
-    assert read_dataset(manifest(tmp_path, captions)).problems == {
-        2: "repeats the image and text of row 1",
-        3: "the row has no image",
-    }
+    captions = "image,text\na.png,one\na.png,two\na.png,one\n,three\n,three\n"
+    data = read_dataset(manifest(tmp_path, captions))
+    assert data.problems == {2: "repeats the image and text of row 1"}
+    assert data.without_picture == [3, 4] and data.uris.to_pylist()[2:] == ["a.png", "row 4", "row 5"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_duplicates(tmp_path: Path) -> None:
         (
             "file_name,label\na.png,cat\n",
             "r.csv",
-            "r.csv has no column 'image', only file_name, label; rename 'file_name'",
+            "r.csv has no column 'image' (or 'text'), only file_name, label; rename 'file_name'",
         ),
         ("immage\na.png\n", "r.csv", "rename 'immage' to 'image'?"),
         ("", "r.csv", "r.csv is empty"),
@@ -188,3 +188,38 @@ def test_names_that_are_no_text_are_counted(tmp_path: Path) -> None:
     picture(tmp_path / "b.png")
     data = read_dataset(tmp_path)
     assert data.uris.to_pylist() == ["b.png"] and "not valid UTF-8" in data.notes[0]
+
+
+def test_texts_alone(tmp_path: Path) -> None:
+    data = read_dataset(manifest(tmp_path, "text,label\nso good,1\n,0\nso good,1\n"))
+    assert data.uris.to_pylist() == ["row 1", "row 2", "row 3"] and data.problems == {}
+    assert data.text.to_pylist() == ["so good", None, "so good"] and data.picture(0) is None
+    assert data.take(np.array([2])).without_picture == [0]
+
+
+def test_features_are_references(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/all.h5").write_bytes(b"")
+    data = read_dataset(manifest(tmp_path, "image,features,text\na.png,./f/all.h5#a/1,x\nnone.png,,y\n"))
+    assert data.features.to_pylist() == ["f/all.h5#a/1", None] and data.picture(1) == "none.png"
+    with pytest.raises(JobError, match=r"none of the first 2 features files exists, for example a\.npz"):
+        read_dataset(manifest(tmp_path, "image,features\na.png,a.npz\nb.png,b.npz\n"))
+
+
+def test_features_inside_a_parquet_are_left_there(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "", "r.parquet")
+    rows = {
+        "image": ["a.png", "b.png"],
+        "features": [[[1.0, 2.0]], None],
+        "boxes": [[[0.0, 0, 1, 1]], None],
+        "n": [1, 2],
+    }
+    pq.write_table(pa.table(rows), path)
+    data = read_dataset(path)
+    assert data.features.to_pylist() == ["r.parquet#0", "r.parquet#1"] and data.boxes is None
+    assert list(data.metadata) == ["n"]
+
+
+def test_vectors_written_out_as_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="column 'features' holds the numbers themselves: put them into"):
+        read_dataset(manifest(tmp_path, '{"image": "a.png", "features": [[1, 2]]}', "r.jsonl"))
