@@ -8,12 +8,25 @@ from torch import nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Adapter
+from engine.models.detr import Detr
 from engine.models.hf_pairs import HFPairs
+from engine.models.hf_text import HFText
 from engine.models.hf_vision import HFVision
+from engine.models.lxmert import Lxmert
 from engine.models.open_clip_pairs import OpenClipPairs
 from engine.models.timm_vit import TimmViT
+from engine.models.visual_bert import VisualBert
 
-ADAPTERS: tuple[Adapter, ...] = (TimmViT(), OpenClipPairs(), HFVision(), HFPairs())
+ADAPTERS: tuple[Adapter, ...] = (
+    TimmViT(),
+    OpenClipPairs(),
+    HFVision(),
+    HFText(),
+    HFPairs(),
+    VisualBert(),
+    Lxmert(),
+    Detr(),
+)
 
 REFUSED = {
     "SwinTransformer": "windowed attention is not supported yet",
