@@ -15,6 +15,10 @@ from torch import nn
 from transformers import (
     BeitConfig,
     BeitForImageClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    CamembertConfig,
+    CamembertForSequenceClassification,
     CLIPConfig,
     CLIPForImageClassification,
     CLIPModel,
@@ -25,8 +29,14 @@ from transformers import (
     Dinov2ForImageClassification,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersForImageClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
     IJepaConfig,
     IJepaForImageClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
     SiglipConfig,
     SiglipForImageClassification,
     SiglipModel,
@@ -34,6 +44,8 @@ from transformers import (
     ViTForImageClassification,
     ViTMSNConfig,
     ViTMSNForImageClassification,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
 )
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 5}
@@ -104,6 +116,24 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     ),
 }
 
+HF_BERT = {
+    "vocab_size": 40, "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3,
+    "max_position_embeddings": 12, "pad_token_id": 0, "num_labels": 5,
+}  # fmt: skip
+
+TEXTS: dict[str, Callable[[], nn.Module]] = {
+    "hf_bert": lambda: BertForSequenceClassification(BertConfig(**HF_BERT)),
+    "hf_roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**HF_BERT)),
+    "hf_xlm_roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**HF_BERT)),
+    "hf_camembert": lambda: CamembertForSequenceClassification(CamembertConfig(**HF_BERT)),
+    "hf_electra": lambda: ElectraForSequenceClassification(ElectraConfig(**HF_BERT, embedding_size=16)),
+    "hf_distilbert": lambda: DistilBertForSequenceClassification(
+        DistilBertConfig(
+            vocab_size=40, dim=24, hidden_dim=48, n_layers=3, n_heads=3, max_position_embeddings=12, num_labels=5
+        )
+    ),
+}
+
 PAIRS: dict[str, Callable[[], nn.Module]] = {
     "open_clip": lambda: CLIP(16, CLIPVisionCfg(**VISION), CLIPTextCfg(**TEXT), quick_gelu=True),
     "open_clip_custom_avg": lambda: CustomTextCLIP(16, CLIPVisionCfg(**VISION, pool_type="avg"), CLIPTextCfg(**TEXT)),
@@ -112,7 +142,7 @@ PAIRS: dict[str, Callable[[], nn.Module]] = {
     "hf_siglip": _hf_siglip,
 }
 
-ALL = {**CLASSIFIERS, **PAIRS}
+ALL = {**CLASSIFIERS, **TEXTS, **PAIRS}
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -132,6 +162,10 @@ def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
     images = torch.randn(batch, 3, 32, 32, generator=generator)
     if name in CLASSIFIERS:
         return images
+    if name in TEXTS:
+        lengths = 3 + (2 * torch.arange(batch)) % 5
+        mask = (torch.arange(9) < lengths[:, None]).long()
+        return {"text": torch.randint(2, 40, (batch, 9), generator=generator) * mask, "attention_mask": mask}
     ids = torch.zeros(batch, 9, dtype=torch.long)
     for i in range(batch):
         length = 3 + (2 * i) % 5

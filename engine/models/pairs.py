@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.errors import EngineError
 from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.questions import check_ids
 from engine.models.readout import content_before_end, one_hot_row, token_row
 from engine.models.timm_vit import image_tensor
 from engine.models.tokens import TextTokenizer
@@ -20,6 +21,7 @@ class PairAdapter(Adapter):
 
     modalities = ("image", "text")
     task = "pair"
+    task = "pair"
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """``{"image": [B, 3, H, W], "text": texts or ids [B, T]}``; HF names are understood too."""
@@ -29,7 +31,7 @@ class PairAdapter(Adapter):
         ids = _text_ids(inputs.get("text", inputs.get("input_ids")), tokenizer).to(images.device)
         if len(ids) != len(images):
             raise EngineError(f"{len(images)} images but {len(ids)} texts: row i of both must belong together")
-        self.check_ids(model, ids)
+        check_ids(ids, self.text_limits(model))
         batch = {"image": images, "text": ids}
         if inputs.get("attention_mask") is not None:
             batch["attention_mask"] = torch.as_tensor(inputs["attention_mask"]).to(images.device)
@@ -37,17 +39,6 @@ class PairAdapter(Adapter):
             special = torch.tensor(sorted(tokenizer.special_ids), dtype=ids.dtype, device=ids.device)
             batch["special"] = torch.isin(ids, special)
         return batch
-
-    def check_ids(self, model: nn.Module, ids: Tensor) -> None:
-        """Raise EngineError when ids do not fit the model's vocabulary or context."""
-        vocabulary, context = self.text_limits(model)
-        if int(ids.max()) >= vocabulary or int(ids.min()) < 0:
-            raise EngineError(
-                f"token id {int(ids.max())} does not fit the model's vocabulary of {vocabulary}: "
-                "the tokenizer does not belong to this model"
-            )
-        if ids.shape[1] > context:
-            raise EngineError(f"texts of {ids.shape[1]} tokens do not fit the model's context of {context}")
 
     @abstractmethod
     def text_limits(self, model: nn.Module) -> tuple[int, int]:

@@ -107,7 +107,7 @@ def _from_hugging_face(tokenizer: Any, context: int) -> TextTokenizer:
         lambda i: readable(str(tokenizer.convert_ids_to_tokens(i))),
         _special_ids(tokenizer),
         context,
-        lambda text: len(tokenizer(text)["input_ids"]),
+        lambda text: len(tokenizer(text, verbose=False)["input_ids"]),
         encode_padded,
         len(tokenizer),
     )
@@ -128,7 +128,7 @@ def _from_open_clip_wrapper(tokenizer: Any, context: int) -> TextTokenizer:
         lambda i: readable(str(inner.convert_ids_to_tokens(i))),
         _special_ids(inner),
         context,
-        lambda text: len(inner(text)["input_ids"]),
+        lambda text: len(inner(text, verbose=False)["input_ids"]),
         size=len(inner),
     )
 

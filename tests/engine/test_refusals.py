@@ -67,7 +67,7 @@ def test_wrong_options(options, message):
         ("open_clip", {"image": torch.zeros(1, 3, 32, 32), "text": ["a cat"]}, "but no tokenizer"),
         ("open_clip", {"image": torch.zeros(1, 3, 32, 32)}, "needs texts"),
         ("hf_clip", {"image": torch.zeros(1, 3, 32, 32), "text": torch.full((1, 9), 40)}, "does not belong to this"),
-        ("hf_clip", {"image": torch.zeros(1, 3, 32, 32), "text": torch.ones(1, 10).long()}, "context of 9"),
+        ("hf_clip", {"image": torch.zeros(1, 3, 32, 32), "text": torch.ones(1, 10).long()}, "has 10 tokens"),
     ],
 )
 def test_wrong_inputs(name, data, message):

@@ -1,0 +1,129 @@
+"""transformers: text classifiers of the BERT kind."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.errors import UnsupportedModel
+from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.hugging_face import under_sdpa
+from engine.models.questions import check_ids, question_batch, text_content
+from engine.models.readout import token_row
+from engine.models.tokens import TextTokenizer
+from engine.targets import Output
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """Where a class keeps its blocks and the attention inside a block; all of these read the first token."""
+
+    blocks: str
+    attention: str
+    family: str
+    example: str
+
+
+_BERT_BLOCK = "attention.self"
+LAYOUTS = {
+    "BertForSequenceClassification": TextLayout(
+        "bert.encoder.layer", _BERT_BLOCK, "bert", "hf:textattack/bert-base-uncased-SST-2"
+    ),
+    "RobertaForSequenceClassification": TextLayout(
+        "roberta.encoder.layer", _BERT_BLOCK, "roberta", "hf:cardiffnlp/twitter-roberta-base-sentiment-latest"
+    ),
+    "XLMRobertaForSequenceClassification": TextLayout(
+        "roberta.encoder.layer", _BERT_BLOCK, "xlm-roberta", "hf:papluca/xlm-roberta-base-language-detection"
+    ),
+    "CamembertForSequenceClassification": TextLayout(
+        "roberta.encoder.layer", _BERT_BLOCK, "camembert", "hf:cmarkea/distilcamembert-base-sentiment"
+    ),
+    "DistilBertForSequenceClassification": TextLayout(
+        "distilbert.transformer.layer",
+        "attention",
+        "distilbert",
+        "hf:distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+    ),
+    "ElectraForSequenceClassification": TextLayout(
+        "electra.encoder.layer", _BERT_BLOCK, "electra", "hf:FOLDER of a fine-tuned google/electra-base-discriminator"
+    ),
+}
+
+
+class HFText(Adapter):
+    """Text classifiers of transformers: one line of :data:`LAYOUTS` each. Padding gets exactly zero."""
+
+    family = "bert"
+    library = "transformers"
+    modalities = ("text",)
+    description = "BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and ELECTRA text classifiers of transformers"
+    example = "hf:textattack/bert-base-uncased-SST-2"
+
+    def recognises(self, model: nn.Module) -> bool:
+        """Classes listed in LAYOUTS."""
+        return type(model).__name__ in LAYOUTS
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse decoders, and a layout that this version of the library no longer has."""
+        layout, name = _layout(model), type(model).__name__
+        if getattr(model.config, "is_decoder", False):
+            raise UnsupportedModel(f"{name} is configured as a decoder: its first token reads nothing but itself")
+        try:
+            model.get_submodule(f"{layout.blocks}.0.{layout.attention}")
+        except AttributeError:
+            raise UnsupportedModel(
+                f"{name}: no attention at {layout.blocks}.0.{layout.attention}; "
+                "this version of transformers arranges the model differently"
+            ) from None
+
+    def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
+        """``{"text": texts or ids [B, T], "attention_mask": [B, T]}``, or ids alone; HF names are understood too."""
+        given = {"text": inputs} if isinstance(inputs, Tensor) else inputs
+        batch = question_batch(given, tokenizer, next(model.parameters()).device)
+        check_ids(batch["text"], self.text_limits(model))
+        return batch
+
+    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
+        """One text stream, read from its first token."""
+        layout, ids, depth = _layout(model), batch["text"], self.layers(model)["text"]
+        return (
+            Tower(
+                modality="text",
+                layers=tuple(f"{layout.blocks}.{i}.{layout.attention}" for i in range(depth)),
+                states=f"{layout.blocks}.{depth - 1}",
+                start=token_row(len(ids), ids.shape[1], (0,), next(model.parameters())),
+                content=text_content(batch),
+                valid=batch["attention_mask"].bool(),
+            ),
+        )
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """Class logits [B, C]."""
+        return Output(logits=model(input_ids=batch["text"], attention_mask=batch["attention_mask"]).logits)
+
+    def layers(self, model: nn.Module) -> dict[str, int]:
+        """Number of blocks."""
+        return {"text": len(list(model.get_submodule(_layout(model).blocks).children()))}
+
+    def scope(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Attention through sdpa."""
+        return under_sdpa(model)
+
+    def text_limits(self, model: nn.Module) -> tuple[int, int]:
+        """Vocabulary and context."""
+        return bert_limits(model)
+
+
+def bert_limits(model: nn.Module) -> tuple[int, int]:
+    """Vocabulary and longest text of a model of the BERT kind; RoBERTa counts positions from the padding id."""
+    config: Any = model.config
+    embeddings: Any = model.base_model.embeddings  # type: ignore[union-attr]
+    offset = config.pad_token_id + 1 if getattr(embeddings, "padding_idx", None) is not None else 0
+    return int(config.vocab_size), int(config.max_position_embeddings) - offset
+
+
+def _layout(model: nn.Module) -> TextLayout:
+    return LAYOUTS[type(model).__name__]
