@@ -69,6 +69,162 @@ def grad_cam_row(a: Array, da: Array, start: Array, shown: Array, minmax: bool =
         return (cam - low) / (high - low)
 
 
+def grad_cam_map(a: Array, da: Array) -> Array:
+    """Grad-CAM with head weights from the whole map: A, dA [H, s, q] -> [s, q]."""
+    total = np.zeros(a.shape[1:])
+    for h in range(a.shape[0]):
+        total += da[h].mean() * a[h] / a.shape[0]
+    return np.maximum(total, 0)
+
+
+def min_max(m: Array) -> Array:
+    """Stretch a whole map to 0 to 1; NaN for a constant map."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (m - m.min()) / (m.max() - m.min())
+
+
+def transformer_product(maps: list[tuple[Array, Array]]) -> Array:
+    """Product of I + mean_h relu(weights * dA), weights and dA [H, N, N]; not row-normalised."""
+    return gae_matrix(maps)
+
+
+def plain_rollout(attention: list[Array]) -> Array:
+    """Product of I + mean_h A without row normalisation (VisualBERT)."""
+    r = np.eye(attention[0].shape[-1])
+    for a in attention:
+        r = (a.mean(axis=0) + np.eye(a.shape[-1])) @ r
+    return r
+
+
+def normalised(r: Array) -> Array:
+    """Equations 8 and 9: rows of R - I divided by their sum, I added back. Unguarded, as in the authors' code."""
+    hat = r - np.eye(len(r))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return hat / hat.sum(axis=1, keepdims=True) + np.eye(len(r))
+
+
+def normalised_or_identity(r: Array) -> Array:
+    """Equations 8 and 9 where a row of zeros stays the identity row."""
+    n = normalised(r)
+    n[np.isnan(n).any(axis=1)] = np.eye(len(r))[np.isnan(n).any(axis=1)]
+    return n
+
+
+def rule_10(r_ss: Array, average: Array, r_qq: Array, factor: str, self_in_rule_10: bool) -> Array:
+    """Equation 10's addition to R_sq. ``factor``: "authors" or "identity" (eq. 8-9), or "plain" (not normalised)."""
+    if not self_in_rule_10:
+        return average
+    n = {"authors": normalised, "identity": normalised_or_identity, "plain": lambda r: r}[factor]
+    return n(r_ss).T @ average @ n(r_qq)
+
+
+def lxmert_gae(
+    a: dict[str, Array],
+    da: dict[str, Array],
+    layers: tuple[int, int, int],
+    factor: str = "authors",
+    self_in_rule_10: bool = True,
+    aggregate: bool = True,
+) -> dict[str, Array]:
+    """Equations 6 to 11 over all maps of LXMERT, one sample. ``layers``: language, image, cross layers.
+
+    Maps are named lang_l, img_l, xl_cross_t_from_i, xl_cross_i_from_t, xl_self_t, xl_self_i.
+    """
+    bars = {name: abar(a[name], da[name]) for name in a}
+    keep = 1.0 if aggregate else 0.0
+    texts, boxes = bars["lang_0"].shape[0], bars["img_0"].shape[0]
+    tt, ii = np.eye(texts), np.eye(boxes)
+    ti, it = np.zeros((texts, boxes)), np.zeros((boxes, texts))
+    for i in range(layers[0]):
+        m = bars[f"lang_{i}"]
+        tt, ti = keep * tt + m @ tt, keep * ti + m @ ti
+    for i in range(layers[1]):
+        m = bars[f"img_{i}"]
+        ii, it = keep * ii + m @ ii, keep * it + m @ it
+    for i in range(layers[2]):
+        m = bars[f"x{i}_cross_t_from_i"]
+        ti_add, tt_add = rule_10(tt, m, ii, factor, self_in_rule_10), m @ it
+        if i < layers[2] - 1:
+            m = bars[f"x{i}_cross_i_from_t"]
+            it_add, ii_add = rule_10(ii, m, tt, factor, self_in_rule_10), m @ ti
+            it, ii = keep * it + it_add, keep * ii + ii_add
+        ti, tt = keep * ti + ti_add, keep * tt + tt_add
+        m = bars[f"x{i}_self_t"]
+        tt, ti = keep * tt + m @ tt, keep * ti + m @ ti
+        if i < layers[2] - 1:
+            m = bars[f"x{i}_self_i"]
+            ii, it = keep * ii + m @ ii, keep * it + m @ it
+    tt[0, 0] = 0
+    return {"R_t_t": tt, "R_t_i": ti, "R_i_i": ii, "R_i_t": it}
+
+
+def lxmert_rollout(a: dict[str, Array], layers: tuple[int, int, int]) -> dict[str, Array]:
+    """Row-normalised rollouts on both sides of the last cross map."""
+    last = layers[2] - 1
+    text = [a[f"lang_{i}"] for i in range(layers[0])] + [a[f"x{i}_self_t"] for i in range(last)]
+    image = [a[f"img_{i}"] for i in range(layers[1])] + [a[f"x{i}_self_i"] for i in range(last)]
+    ti = rollout_matrix(text).T @ a[f"x{last}_cross_t_from_i"].mean(axis=0) @ rollout_matrix(image)
+    tt = rollout_matrix([*text, a[f"x{last}_self_t"]])
+    tt[0, 0] = 0
+    return {"R_t_t": tt, "R_t_i": ti}
+
+
+def lxmert_last(
+    a: dict[str, Array], da: dict[str, Array], layers: tuple[int, int, int], method: str
+) -> dict[str, Array]:
+    """Methods that read the last maps: "raw_attn", "attn_gradcam", "partial_lrp" (with LRP relevances as ``a``)."""
+    last = layers[2] - 1
+    read = {
+        "raw_attn": lambda name: a[name].mean(axis=0),
+        "attn_gradcam": lambda name: grad_cam_map(a[name], da[name]),
+        "partial_lrp": lambda name: min_max(a[name].mean(axis=0)),
+    }[method]
+    tt, ti = read(f"x{last}_self_t").copy(), read(f"x{last}_cross_t_from_i")
+    tt[0, 0] = 0
+    return {"R_t_t": tt, "R_t_i": ti}
+
+
+def lxmert_transformer_attribution(
+    lrp: dict[str, Array], da: dict[str, Array], layers: tuple[int, int, int]
+) -> dict[str, Array]:
+    """Product over text self-attentions; the last cross map alone."""
+    names = [f"lang_{i}" for i in range(layers[0])] + [f"x{i}_self_t" for i in range(layers[2])]
+    tt = transformer_product([(lrp[name], da[name]) for name in names])
+    tt[0, 0] = 0
+    last = f"x{layers[2] - 1}_cross_t_from_i"
+    return {"R_t_t": tt, "R_t_i": abar(lrp[last], da[last])}
+
+
+def detr_gae(
+    a: dict[str, Array],
+    da: dict[str, Array],
+    layers: tuple[int, int],
+    factor: str = "authors",
+    self_in_rule_10: bool = True,
+    aggregate: bool = True,
+) -> dict[str, Array]:
+    """Equations 6 to 10 over all maps of DETR, one sample; maps enc_l, dec_self_l, dec_cross_l."""
+    bars = {name: abar(a[name], da[name]) for name in a}
+    keep = 1.0 if aggregate else 0.0
+    queries, tokens = bars["dec_cross_0"].shape
+    qq, ii, qi = np.eye(queries), np.eye(tokens), np.zeros((queries, tokens))
+    for i in range(layers[0]):
+        ii = keep * ii + bars[f"enc_{i}"] @ ii
+    for i in range(layers[1]):
+        m = bars[f"dec_self_{i}"]
+        qq, qi = keep * qq + m @ qq, keep * qi + m @ qi
+        add = rule_10(qq, bars[f"dec_cross_{i}"], ii, factor, self_in_rule_10)
+        qi = keep * qi + np.where(np.isnan(add), 0.0, add)
+    return {"R_q_i": qi, "R_q_q": qq, "R_i_i": ii}
+
+
+def detr_rollout(a: dict[str, Array], layers: tuple[int, int]) -> Array:
+    """R_qq^T mean_h(A last cross) R_ii with row-normalised rollouts."""
+    decoder = rollout_matrix([a[f"dec_self_{i}"] for i in range(layers[1])])
+    encoder = rollout_matrix([a[f"enc_{i}"] for i in range(layers[0])])
+    return decoder.T @ a[f"dec_cross_{layers[1] - 1}"].mean(axis=0) @ encoder
+
+
 def entropy(weights: Array) -> float:
     """Entropy of a map, 0 for one token and 1 for a uniform map."""
     p = [w for w in weights / weights.sum() if w > 0]
