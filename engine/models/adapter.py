@@ -137,6 +137,14 @@ class Adapter(ABC):
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Return the number of self-attention layers per modality ("cross": layers between two streams)."""
 
+    def text_limits(self, model: nn.Module) -> tuple[int, int]:
+        """Vocabulary size and longest text in tokens, of models that read texts."""
+        raise NotImplementedError
+
+    def grid(self, model: nn.Module, batch: Batch) -> tuple[int, int] | None:
+        """Rows and columns of the image tokens of a batch."""
+        return next((tower.grid for tower in self.towers(model, batch) if tower.grid), None)
+
     def scope(self, model: nn.Module) -> AbstractContextManager[None]:
         """Settings that the capture needs, put back on exit."""
         return nullcontext()

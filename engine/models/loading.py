@@ -32,16 +32,17 @@ class LoadedModel:
         model: the unmodified module, in evaluation mode.
         name: as the user typed it.
         adapter: how the engine talks to it.
-        preprocess: picture -> input tensor; knows which part of the picture the input shows.
-        tokenizer: for image-text models.
-        class_names: class names in index order, where the model carries them.
+        preprocess: picture -> input tensor; knows which part of the picture the input shows. None where no picture is
+            read: text classifiers, and question answering over region features.
+        tokenizer: for models that read texts.
+        class_names: names of classes or answers in index order, where the model carries them.
         precision: "fp32" or "bf16" (autocast; relevancies are accumulated in float32).
     """
 
     model: nn.Module
     name: str
     adapter: Adapter
-    preprocess: Preprocess
+    preprocess: Preprocess | None
     tokenizer: TextTokenizer | None
     class_names: list[str] | None
     precision: str = "fp32"
@@ -53,8 +54,23 @@ class LoadedModel:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it reads: ("image",) or ("image", "text")."""
+        """What it reads: ("image",), ("image", "text") or ("text",)."""
         return self.adapter.modalities
+
+    @property
+    def task(self) -> str:
+        """What it answers: "classify", "pair", "answer" or "detect"."""
+        return self.adapter.task
+
+    @property
+    def reads_regions(self) -> bool:
+        """Whether a picture comes as feature vectors of regions with boxes."""
+        return self.adapter.reads_regions
+
+    @property
+    def region_width(self) -> int | None:
+        """Width of the feature vector of one region, where regions are read."""
+        return self.adapter.region_width(self.model) if self.reads_regions else None
 
     @property
     def layers(self) -> dict[str, int]:
@@ -68,22 +84,23 @@ class LoadedModel:
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes; None for image-text models."""
-        if "text" in self.modalities:
-            return None
-        count = getattr(self.model, "num_classes", None) or getattr(self.model, "num_labels", None)
-        return int(count) if count else None
+        """Number of classes or answers ("no object" is none); None for image-text pairs."""
+        return None if self.task == "pair" else count_classes(self.model)
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """Rows and columns of image tokens for the model's own input size."""
-        image = torch.zeros(1, 3, *self.preprocess.size)
+        """Rows and columns of image tokens for the model's own (nominal) input size; None without pictures."""
+        if self.preprocess is None:
+            return None
+        height, width = self.preprocess.size
+        if self.preprocess.stride > 1:
+            return -(-height // self.preprocess.stride), -(-width // self.preprocess.stride)
+        image = torch.zeros(1, 3, height, width)
         inputs: dict[str, torch.Tensor] = {"image": image}
         if "text" in self.modalities:
             assert self.tokenizer is not None
             inputs["text"] = self.tokenizer(["a"])
-        towers = self.adapter.towers(self.model, self.adapter.prepare(self.model, inputs, self.tokenizer))
-        return next((t.grid for t in towers if t.grid), None)
+        return self.adapter.grid(self.model, self.adapter.prepare(self.model, inputs, self.tokenizer))
 
     def card(self) -> dict[str, Any]:
         """JSON-ready description for the run's record."""
@@ -93,16 +110,20 @@ class LoadedModel:
             "family": self.family,
             "library": self.adapter.library,
             "class": type(self.model).__name__,
+            "task": self.task,
             "class_names": self.class_names,
             "num_classes": self.num_classes,
             "grid": list(grid) if grid else None,
-            "image_size": list(self.preprocess.size),
+            "image_size": list(self.preprocess.size) if self.preprocess else None,
             "modalities": list(self.modalities),
+            "reads_regions": self.reads_regions,
+            "region_width": self.region_width,
+            "text_limit": self.tokenizer.context if self.tokenizer else None,
             "start_layer": self.default_start_layer,
             "layers": self.layers,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "precision": self.precision,
-            "preprocess": self.preprocess.describe(),
+            "preprocess": self.preprocess.describe() if self.preprocess else None,
         }
 
 
@@ -242,7 +263,7 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     adapter = find_adapter(model)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, name)
-    context = adapter.text_limits(model)[1]  # type: ignore[attr-defined]
+    context = adapter.text_limits(model)[1]
     return LoadedModel(model, name, adapter, open_clip_preprocess(model), as_tokenizer(tokenizer, context), None)
 
 
@@ -277,24 +298,64 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
             with torch.device("meta"):  # refuse before anything is downloaded
                 adapter = find_adapter(model_class(config))
             model = model_class(config) if checkpoint else model_class.from_pretrained(source)
-            processor = transformers.AutoImageProcessor.from_pretrained(source)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
+            processor = transformers.AutoImageProcessor.from_pretrained(source) if _sees(adapter) else None
+            words = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
     except EngineError:
         raise
     except Exception as error:
         raise _not_loadable(name, checkpoint, error) from error
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, name)
-    names = None if tokenizer is not None else [str(config.id2label[i]) for i in range(config.num_labels)]
-    context = adapter.text_limits(model)[1] if tokenizer is not None else None  # type: ignore[attr-defined]
-    return LoadedModel(
-        model,
-        name,
-        adapter,
-        hf_preprocess(processor),
-        as_tokenizer(tokenizer, context) if tokenizer is not None else None,
-        names,
+    tokenizer = _own_tokenizer(words, adapter, model, source) if words is not None else None
+    preprocess = hf_preprocess(processor, _stride(adapter, model)) if processor is not None else None
+    names = _class_names(config, model) if adapter.task != "pair" else None
+    return LoadedModel(model, name, adapter, preprocess, tokenizer, names)
+
+
+def _sees(adapter: Adapter) -> bool:
+    """Whether a model reads pictures as pixels."""
+    return "image" in adapter.modalities and not adapter.reads_regions
+
+
+def _own_tokenizer(tokenizer: Any, adapter: Adapter, model: nn.Module, source: str) -> TextTokenizer:
+    """The tokenizer with the model's own limit, refused when it has more tokens than the model knows."""
+    vocabulary, context = adapter.text_limits(model)
+    if len(tokenizer) > vocabulary:
+        raise EngineError(
+            f"the tokenizer of {source} does not belong to its model: it has {len(tokenizer)} tokens, "
+            f"the model's vocabulary {vocabulary}"
+        )
+    return as_tokenizer(tokenizer, context)
+
+
+def _stride(adapter: Adapter, model: nn.Module) -> int:
+    """Input pixels per image token of a detector, measured: backbones differ, and may be dilated."""
+    if adapter.task != "detect":
+        return 1
+    side, model = 256, model.eval()
+    with torch.no_grad():
+        grid = adapter.forward(model, {"image": torch.zeros(1, 3, side, side)}).grid
+    assert grid is not None
+    return side // grid[0]
+
+
+def count_classes(model: Any) -> int | None:
+    """Number of classes that a model was built with, where it says so."""
+    config = getattr(model, "config", None)
+    counts = (
+        getattr(config, "num_qa_labels", None),  # LXMERT keeps its answers apart from the labels
+        getattr(model, "num_classes", None),
+        getattr(model, "num_labels", None),
+        getattr(config, "num_labels", None),
     )
+    return next((int(count) for count in counts if count), None)
+
+
+def _class_names(config: Any, model: Any) -> list[str] | None:
+    """Names from the configuration, when it has one for every class."""
+    names = config.id2label or {}
+    count = count_classes(model)
+    return [str(names[i]) for i in range(len(names))] if len(names) == count else None
 
 
 def _architecture(config: Any, source: str) -> Any:

@@ -72,6 +72,68 @@ def test_pair_folders(folders, key, prefix):
     assert json.dumps(loaded.card())
 
 
+def test_text_classifier_folder(tmp_path):
+    loaded = load_model(str(model_folders.bert_folder(tmp_path, ["bad", "good"])))
+    assert (loaded.task, loaded.modalities, loaded.preprocess, loaded.grid) == ("classify", ("text",), None, None)
+    assert (loaded.class_names, loaded.num_classes) == (["bad", "good"], 2)
+    assert loaded.tokenizer.context == 12
+    assert loaded.tokenizer.truncated(["not good", "not " * 11]) == [False, True]
+    card = loaded.card()
+    assert (card["grid"], card["image_size"], card["text_limit"], card["task"]) == (None, None, 12, "classify")
+    assert json.loads(json.dumps(card)) == card
+    explanation = explain(loaded, {"text": ["not a good film", "bad"]}, target="class:bad")
+    assert explanation.tokens == [["", "not", "a", "good", "film", ""], ["", "bad", "", "", "", ""]]
+    assert (explanation.relevancy["text"][1, 2:] == 0).all()
+    assert explanation.target_index.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("build", [model_folders.visual_bert_folder, model_folders.lxmert_folder])
+def test_region_model_folders(tmp_path, build):
+    loaded = load_model(str(build(tmp_path)))
+    assert (loaded.task, loaded.reads_regions, loaded.region_width) == ("answer", True, 10)
+    assert (loaded.preprocess, loaded.grid) == (None, None)
+    assert (loaded.class_names, loaded.num_classes) == (model_folders.ANSWERS, 6)
+    card = loaded.card()
+    assert (card["reads_regions"], card["region_width"], card["preprocess"]) == (True, 10, None)
+    assert json.loads(json.dumps(card)) == card
+    boxes = torch.tensor([0.1, 0.2, 0.5, 0.9]).expand(1, 4, 4)
+    inputs = {"text": ["what is on the boat?"], "features": torch.randn(1, 4, 10), "boxes": boxes}
+    explanation = explain(loaded, inputs, target="answer")
+    assert explanation.relevancy["image"].shape == (1, 4)
+    assert explanation.relevancy["text"].shape == (1, 8)
+    assert explanation.tokens[0] == ["", "what", "is", "on", "the", "boat", "?", ""]
+
+
+def test_detector_folder(tmp_path):
+    loaded = load_model(str(model_folders.detr_folder(tmp_path)))
+    assert (loaded.task, loaded.num_classes, loaded.class_names) == ("detect", 3, ["boat", "house", "tree"])
+    assert (loaded.preprocess.size, loaded.preprocess.stride, loaded.preprocess.varies) == ((64, 64), 32, True)
+    assert loaded.grid == (2, 2)
+    assert json.loads(json.dumps(loaded.card())) == loaded.card()
+    picture = loaded.preprocess(Image.new("RGB", (90, 60), "teal"))
+    assert picture.shape == (3, 64, 96)
+    assert loaded.preprocess(Image.new("RGB", (50, 400), "teal")).shape == (3, 128, 16)
+    assert loaded.preprocess.view(90, 60) == (0, 0, 1, 1)
+    assert loaded.preprocess.view(60, 70) == pytest.approx((0, 0, 1, 96 / 74))
+
+
+def test_the_stride_is_measured(tmp_path):
+    folder = model_folders.detr_folder(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["backbone_config"] |= {"out_features": ["stage3"], "out_indices": [3]}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_model(str(folder)).preprocess.stride == 16
+
+
+@pytest.mark.parametrize("build", [model_folders.bert_folder, model_folders.visual_bert_folder])
+def test_a_tokenizer_of_another_model_is_refused(tmp_path, build):
+    folder = build(tmp_path)
+    words = [*model_folders.QUESTION_WORDS, "bird", "fish"]
+    model_folders.word_tokenizer(words=words).save_pretrained(folder)
+    with pytest.raises(EngineError, match=r"does not belong to its model: it has 32 tokens, the model's vocabulary 30"):
+        load_model(str(folder))
+
+
 def test_checkpoint_replaces_the_weights(folders, tmp_path):
     weights = load_file(folders["timm"] / "model.safetensors")
     weights["head.bias"] = torch.tensor([0.0, 9.0, 0.0])

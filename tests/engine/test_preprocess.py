@@ -9,8 +9,15 @@ import pytest
 import timm
 import zoo
 from PIL import Image
-from transformers import CLIPImageProcessor, SiglipImageProcessor
+from transformers import (
+    CLIPImageProcessor,
+    DetrImageProcessor,
+    Siglip2ImageProcessor,
+    SiglipImageProcessor,
+    ViltImageProcessor,
+)
 
+from engine import EngineError
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 
 
@@ -62,6 +69,42 @@ def test_a_spot_is_found_where_the_view_says(case, size):
         seen = (columns.mean() + 0.5) / pixels.shape[1], (rows.mean() + 0.5) / pixels.shape[0]
         found = x0 + seen[0] * (x1 - x0), y0 + seen[1] * (y1 - y0)
         assert found == pytest.approx(spot, abs=0.012)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (250, 250), (40, 400)])
+def test_detectors_keep_the_aspect_ratio_and_the_grid_reaches_over_the_edge(size):
+    preprocess = hf_preprocess(DetrImageProcessor(size={"shortest_edge": 100, "longest_edge": 160}), stride=32)
+    width, height = size
+    spot = (0.4, 0.7)
+    pixels = preprocess(blobs(width, height, [spot])).mean(dim=0).numpy()
+    assert min(pixels.shape) == min(100, round(160 * min(size) / max(size)))
+    rows, columns = np.nonzero(pixels > 0.75 * pixels.max() + 0.25 * pixels.min())
+    grid = tuple(-(-n // 32) for n in pixels.shape)
+    x0, y0, x1, y1 = preprocess.view(width, height)
+    seen = (columns.mean() + 0.5) / (grid[1] * 32), (rows.mean() + 0.5) / (grid[0] * 32)
+    assert (x0 + seen[0] * (x1 - x0), y0 + seen[1] * (y1 - y0)) == pytest.approx(spot, abs=0.03)
+    assert x1 >= 1 and y1 >= 1 and preprocess.varies
+
+
+def test_pictures_of_siglip2_are_put_together_again():
+    preprocess = hf_preprocess(Siglip2ImageProcessor(patch_size=8, max_num_patches=20))
+    assert (preprocess.size, preprocess.fit, preprocess.varies) == ((32, 32), "stretch", False)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    expected = np.asarray(picture).transpose(2, 0, 1) / 127.5 - 1
+    np.testing.assert_allclose(preprocess(picture).numpy(), expected, atol=1e-5)
+    assert preprocess(Image.new("RGB", (70, 30))).shape == (3, 32, 32)
+
+
+def test_vilt_keeps_the_aspect_ratio_in_whole_patches():
+    preprocess = hf_preprocess(ViltImageProcessor(size={"shortest_edge": 64}, size_divisor=16))
+    assert preprocess(Image.new("RGB", (150, 100))).shape == (3, 64, 96)
+    assert preprocess.view(150, 100) == (0, 0, 1, 1)
+    assert preprocess.varies
+
+
+def test_an_unknown_geometry_is_refused():
+    with pytest.raises(EngineError, match=r"resizes by .*: that geometry is not supported"):
+        hf_preprocess(DetrImageProcessor(size={"max_height": 100, "max_width": 100}))
 
 
 def test_open_clip_modes():
