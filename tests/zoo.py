@@ -37,6 +37,9 @@ from transformers import (
     IJepaForImageClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
+    Siglip2Config,
+    Siglip2ForImageClassification,
+    Siglip2Model,
     SiglipConfig,
     SiglipForImageClassification,
     SiglipModel,
@@ -77,6 +80,13 @@ def _hf_siglip() -> nn.Module:
     return SiglipModel(SiglipConfig(text_config={**HF_TEXT, "projection_size": 24}, vision_config=HF_VISION))
 
 
+HF_SIGLIP2 = {**{k: v for k, v in HF_VISION.items() if k != "image_size"}, "num_patches": 9}
+
+
+def _hf_siglip2() -> nn.Module:
+    return Siglip2Model(Siglip2Config(text_config={**HF_TEXT, "projection_size": 24}, vision_config=HF_SIGLIP2))
+
+
 CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     "vit_cls": lambda: VisionTransformer(**VIT),
     "vit_unfused_training_mode": lambda: _unfused(VisionTransformer(**VIT)),
@@ -114,6 +124,9 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     "hf_siglip_classifier": lambda: SiglipForImageClassification(
         SiglipConfig(text_config=HF_TEXT, vision_config=HF_VISION, num_labels=5)
     ),
+    "hf_siglip2_classifier": lambda: Siglip2ForImageClassification(
+        Siglip2Config(text_config=HF_TEXT, vision_config=HF_SIGLIP2, num_labels=5)
+    ),
 }
 
 HF_BERT = {
@@ -140,6 +153,7 @@ PAIRS: dict[str, Callable[[], nn.Module]] = {
     "open_clip_siglip": _siglip_open_clip,
     "hf_clip": _hf_clip,
     "hf_siglip": _hf_siglip,
+    "hf_siglip2": _hf_siglip2,
 }
 
 ALL = {**CLASSIFIERS, **TEXTS, **PAIRS}

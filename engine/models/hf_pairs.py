@@ -1,4 +1,4 @@
-"""transformers: CLIPModel and SiglipModel."""
+"""transformers: CLIPModel, SiglipModel and Siglip2Model."""
 
 from __future__ import annotations
 
@@ -9,33 +9,42 @@ from torch import nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower
-from engine.models.hf_vision import Layout, hf_image_tower
+from engine.models.hf_vision import Layout, hf_image_tower, picture_inputs
 from engine.models.hugging_face import under_sdpa
 from engine.models.pairs import PairAdapter, text_tower
 from engine.targets import Output
 
 _CLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 1, (0,))
 _SIGLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 0, None)
+FAMILIES = {
+    "CLIPModel": ("clip", "hf:openai/clip-vit-base-patch32"),
+    "SiglipModel": ("siglip", "hf:google/siglip2-base-patch16-224"),
+    "Siglip2Model": ("siglip2-naflex", "hf:google/siglip2-base-patch16-naflex"),
+}
+"""Class -> family and example."""
 LEGACY_END_ID = 2
 """Old CLIP configurations say 2 and the model then takes the largest id as the end token."""
 
 
 class HFPairs(PairAdapter):
-    """``CLIPModel`` (CLS and end-of-text read-out) and ``SiglipModel`` (attention pool and last-token read-out)."""
+    """``CLIPModel`` (CLS and end-of-text read-out), ``SiglipModel`` and ``Siglip2Model`` (attention pool, last token).
+
+    SigLIP 2 (NaFlex) is given plain pictures too: they are cut into patches here, without padding.
+    """
 
     family = "clip"
     library = "transformers"
-    description = "CLIPModel and SiglipModel of transformers"
+    description = "CLIPModel, SiglipModel and Siglip2Model of transformers"
     example = "hf:openai/clip-vit-base-patch32"
 
     def recognises(self, model: nn.Module) -> bool:
-        """CLIPModel and SiglipModel."""
-        return type(model).__name__ in ("CLIPModel", "SiglipModel")
+        """CLIPModel, SiglipModel and Siglip2Model."""
+        return type(model).__name__ in FAMILIES
 
     def check(self, model: nn.Module) -> None:
         """Refuse SigLIP without its pooling head."""
         if _is_siglip(model) and not getattr(model.vision_model, "use_head", False):
-            raise UnsupportedModel("SiglipModel without its vision pooling head has no read-out to explain")
+            raise UnsupportedModel(f"{type(model).__name__} without its vision pooling head has no read-out to explain")
 
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
         """Image and text stream."""
@@ -62,7 +71,7 @@ class HFPairs(PairAdapter):
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Cosine of each pair and the model's logit."""
         clip: Any = model
-        out = clip(input_ids=batch["text"], pixel_values=batch["image"], attention_mask=batch.get("attention_mask"))
+        out = clip(input_ids=batch["text"], attention_mask=batch.get("attention_mask"), **picture_inputs(clip, batch))
         cosine = (out.image_embeds * out.text_embeds).sum(dim=-1)
         logits = clip.logit_scale.exp() * cosine
         if hasattr(clip, "logit_bias"):
@@ -88,7 +97,7 @@ class HFPairs(PairAdapter):
 
 
 def _is_siglip(model: nn.Module) -> bool:
-    return type(model).__name__ == "SiglipModel"
+    return type(model).__name__ in ("SiglipModel", "Siglip2Model")
 
 
 def _text_config(model: nn.Module) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from engine.errors import UnsupportedModel
@@ -68,6 +70,9 @@ LAYOUTS = {
     "SiglipForImageClassification": Layout(
         "vision_model.encoder.layers", "self_attn", 0, None, "siglip-classifier", "hf:FOLDER of a fine-tuned SigLIP"
     ),
+    "Siglip2ForImageClassification": Layout(
+        "vision_model.encoder.layers", "self_attn", 0, None, "siglip2-classifier", "hf:FOLDER of a fine-tuned SigLIP 2"
+    ),
 }  # fmt: skip
 
 
@@ -105,15 +110,45 @@ class HFVision(Adapter):
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Class logits [B, C]."""
-        return Output(logits=model(pixel_values=batch["image"]).logits)
+        return Output(logits=model(**picture_inputs(model, batch)).logits)
 
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Number of blocks."""
         return {"image": _depth(model, _layout(model))}
 
     def scope(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Attention through sdpa."""
-        return under_sdpa(model)
+        """Attention through sdpa; an attention pool that the classifier does not read is left out."""
+        return _without_idle_pool(model)
+
+
+@contextmanager
+def _without_idle_pool(model: nn.Module) -> Iterator[None]:
+    tower: Any = getattr(model, "vision_model", None)
+    idle = getattr(tower, "use_head", False) is True
+    try:
+        if idle:
+            tower.use_head = False
+        with under_sdpa(model):
+            yield
+    finally:
+        if idle:
+            tower.use_head = True
+
+
+def picture_inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The images as the class wants them: pixels, or for SigLIP 2 patches [B, N, p * p * 3] with their shape [B, 2]."""
+    images = batch["image"]
+    if not type(model).__name__.startswith("Siglip2"):
+        return {"pixel_values": images}
+    patch, (count, channels, height, width) = _patch_size(model), images.shape
+    rows, columns = height // patch, width // patch
+    cells = images[..., : rows * patch, : columns * patch].reshape(count, channels, rows, patch, columns, patch)
+    shapes = torch.tensor([[rows, columns]], device=images.device).expand(count, 2)
+    return {
+        "pixel_values": cells.permute(0, 2, 4, 3, 5, 1).reshape(count, rows * columns, -1),
+        "pixel_attention_mask": images.new_ones(count, rows * columns, dtype=torch.long),
+        "spatial_shapes": shapes,
+    }
 
 
 def hf_image_tower(model: nn.Module, images: Tensor, layout: Layout, pool: str | None = None) -> Tower:

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import timm
+import torch
 import zoo
 from PIL import Image
 from transformers import (
@@ -18,6 +19,7 @@ from transformers import (
 )
 
 from engine import EngineError
+from engine.models.hf_vision import picture_inputs
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 
 
@@ -93,6 +95,16 @@ def test_pictures_of_siglip2_are_put_together_again():
     expected = np.asarray(picture).transpose(2, 0, 1) / 127.5 - 1
     np.testing.assert_allclose(preprocess(picture).numpy(), expected, atol=1e-5)
     assert preprocess(Image.new("RGB", (70, 30))).shape == (3, 32, 32)
+
+
+def test_siglip2_gets_the_patches_of_its_own_processor():
+    processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=16)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    own = processor(images=picture, return_tensors="pt")
+    model = zoo.build("hf_siglip2")
+    given = picture_inputs(model, {"image": hf_preprocess(processor)(picture)[None]})
+    assert own.keys() == given.keys()
+    assert all(torch.equal(own[name], given[name]) for name in own)
 
 
 def test_vilt_keeps_the_aspect_ratio_in_whole_patches():
