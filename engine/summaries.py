@@ -51,6 +51,20 @@ def image_summaries(
     return {name: values.astype(np.float32) for name, values in result.items()}
 
 
+def region_summaries(maps: Array, boxes: Array) -> dict[str, Array]:
+    """Summaries of maps over regions [B, K] with boxes [B, K, 4] (x0, y0, x1, y1 as fractions of the picture).
+
+    Returns:
+        Arrays [B]: mass, entropy and top10_mass as for grids, and center_x, center_y, the mean of the boxes' centres
+        by relevancy.
+    """
+    share = _shares(maps)
+    result = {"mass": np.nansum(maps, axis=1), **_concentration(share)}
+    result["center_x"] = (share * (boxes[..., 0] + boxes[..., 2]) / 2).sum(axis=1)
+    result["center_y"] = (share * (boxes[..., 1] + boxes[..., 3]) / 2).sum(axis=1)
+    return {name: values.astype(np.float32) for name, values in result.items()}
+
+
 def text_summaries(maps: Array, tokens: Sequence[Sequence[str]]) -> dict[str, Array]:
     """Mass, entropy and top10_mass of text maps [B, T] over the shown tokens (those that are not '')."""
     rows = [_text_row(row, pieces) for row, pieces in zip(maps, tokens, strict=True)]

@@ -76,9 +76,16 @@ def run(
     method: Annotated[str, typer.Option(help="See the command `methods`.")] = "gae",
     target: Annotated[
         str | None,
-        typer.Option(help="predicted, label, both, class:NAME, contrast:A,B, clip-logit, clip-score."),
+        typer.Option(
+            help="predicted, answer, label, both, class:NAME, contrast:A,B, clip-logit, clip-score, detections."
+        ),
     ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Detections at least so probable [default: 0.7].")] = None,
+    max_detections: Annotated[int | None, typer.Option(help="At most so many per picture [default: 20].")] = None,
     start_layer: Annotated[int | None, typer.Option(help="First explained layer [default: the model's own].")] = None,
+    on_zero_row: Annotated[
+        str, typer.Option(help="0/0 in the normalisation: as in the authors' code (authors), or left out (identity).")
+    ] = "authors",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
@@ -102,6 +109,9 @@ def run(
         method=method,
         target=target,
         start_layer=start_layer,
+        on_zero_row=on_zero_row,
+        threshold=threshold,
+        max_detections=max_detections,
         precision=precision,
         limit=limit,
         store=store,
@@ -120,7 +130,7 @@ def run(
     if json:
         emit_json(result.to_json())
     else:
-        say("\n".join(_run_lines(result)))
+        say("\n".join(_run_lines(result, spec)))
     allowed = sys.maxsize if max_failures is None else max_failures
     return 1 if result.total_failed > allowed or not result.total_explained else 0
 
@@ -144,7 +154,7 @@ def _display() -> Any:
     return Bar() if sys.stderr.isatty() else Lines()
 
 
-def _run_lines(result: Any) -> list[str]:
+def _run_lines(result: Any, spec: Any) -> list[str]:
     """A short account of a run, and what to do next."""
     done = f"{result.explained} of {result.samples} samples explained"
     if result.skipped and not result.explained and not result.failed:
@@ -159,6 +169,9 @@ def _run_lines(result: Any) -> list[str]:
     if result.accuracy is not None:
         lines.append(f"accuracy {result.accuracy:.1%} of {result.labelled} labelled samples")
     lines += [f"note: {count} x {remark}" for remark, count in result.remarks.items()]
+    from jobs.overview import zero_rows_text
+
+    lines += [f"note: {line}" for line in zero_rows_text(result.zero_rows, {"on_zero_row": spec.on_zero_row})]
     if result.total_explained:
         lines.append(f"look at them: {result.dashboard}")
     return lines

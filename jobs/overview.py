@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.console import reasons, table, when
-from storage import Store, list_runs, run_row
+from storage import RunReader, Store, list_runs, run_row
 
 COLUMNS = {
     "run": "run",
@@ -45,6 +45,7 @@ def status(store: str, run: str | None) -> dict[str, Any]:
     try:
         failures = reader.query("SELECT reason, count(*) AS n FROM failures GROUP BY reason ORDER BY n DESC, reason")
         progress, record = reader.progress(), reader.record
+        zero_rows = zero_row_counts(reader)
     finally:
         reader.close()
     return {
@@ -58,9 +59,28 @@ def status(store: str, run: str | None) -> dict[str, Any]:
         },
         "updated_at": progress.updated_at,
         "failures": failures,
+        "zero_rows": zero_rows,
         "spec": record.spec,
         "notes": record.notes,
     }
+
+
+def zero_row_counts(reader: RunReader) -> dict[str, int] | None:
+    """How many explanations with a normalisation there are, and how many of them met a row of zeros (0/0)."""
+    (row,) = reader.query(
+        "SELECT count(*) AS explanations, count(*) FILTER (zero_rows > 0) AS met FROM ("
+        "SELECT DISTINCT sample_id, target, zero_rows FROM explanations WHERE zero_rows IS NOT NULL)"
+    )
+    return row if row["explanations"] else None
+
+
+def zero_rows_text(counts: dict[str, int] | None, spec: dict[str, Any]) -> list[str]:
+    """A line about rows of zeros, where there were any."""
+    if not counts or not counts["met"]:
+        return []
+    other = "identity" if spec.get("on_zero_row", "authors") == "authors" else "authors"
+    share = f"{counts['met']} of {counts['explanations']} explanations"
+    return [f"a row of zeros (0/0) was normalised in {share}; --on-zero-row {other} treats it differently"]
 
 
 def status_text(row: dict[str, Any], store: str) -> str:
@@ -80,7 +100,7 @@ def status_text(row: dict[str, Any], store: str) -> str:
         lines.append("  time: " + ", ".join(f"{stage} {s / total:.0%}" for stage, s in row["seconds"].items()))
     if row["failures"]:
         lines.append(f"  failures: {reasons(row['failures'], 10)}")
-    lines += [f"  note: {note}" for note in row["notes"]]
+    lines += [f"  note: {note}" for note in (*row["notes"], *zero_rows_text(row["zero_rows"], row["spec"]))]
     if row["state"] == "interrupted":
         lines.append("  run the same command again to go on")
     return "\n".join(lines)

@@ -15,12 +15,15 @@ from engine import LoadedModel, list_methods, load_model
 from jobs.errors import JobError, unknown
 from jobs.intake import Intake
 from jobs.labels import NONE, Labels, resolve_labels
+from jobs.needs import Needs, unusable
+from jobs.pipeline.explaining import Settings
 from jobs.pipeline.sizing import batch_bytes, default_batch_size, default_workers, workers_for_shared_memory
 from jobs.readers import Dataset
-from jobs.spec import RunSpec, identity, run_id
+from jobs.spec import MAX_DETECTIONS, THRESHOLD, RunSpec, identity, run_id
 from jobs.targets import Target, parse_target
 from storage import Store, UnknownRun, metadata_column_names
 
+REGIONS = 36  # the usual number of region features per picture
 PACKAGES = ("torch", "timm", "transformers", "open_clip_torch", "numpy", "pillow", "duckdb", "pyarrow")
 METADATA_TYPES = {pa.bool_(): "bool", pa.int64(): "int64", pa.float64(): "double", pa.string(): "string"}
 
@@ -43,10 +46,22 @@ class Prepared:
     warnings: tuple[str, ...]
 
     @property
-    def grid(self) -> tuple[int, int] | None:
-        """Rows and columns of image tokens."""
-        grid = self.record["model"]["grid"]
-        return (grid[0], grid[1]) if grid else None
+    def shared_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of image tokens, where they are the same for all pictures."""
+        grid, preprocess = self.record["model"]["grid"], self.loaded.preprocess
+        return (grid[0], grid[1]) if grid and preprocess and not preprocess.varies else None
+
+    @property
+    def settings(self) -> Settings:
+        """How the engine is to explain."""
+        spec = self.spec
+        return Settings(
+            method=spec.method,
+            start_layer=self.start_layer,
+            on_zero_row=spec.on_zero_row,
+            threshold=THRESHOLD if spec.threshold is None else spec.threshold,
+            most=MAX_DETECTIONS if spec.max_detections is None else spec.max_detections,
+        )
 
 
 def prepare(intake: Intake) -> Prepared:
@@ -57,12 +72,19 @@ def prepare(intake: Intake) -> Prepared:
     spec, dataset, store = intake.spec, intake.dataset, intake.store
     _check_method(spec.method)
     loaded = load_model(spec.model, checkpoint=spec.checkpoint, device=_device(spec.device), precision=spec.precision)
-    pairs = "text" in loaded.modalities
-    if not pairs and not loaded.num_classes:
+    if loaded.task != "pair" and not loaded.num_classes:
         raise JobError(f"{spec.model} has no classes to explain: it was made without a classification head")
-    labels = resolve_labels(dataset.label, len(dataset), loaded.class_names, None if pairs else loaded.num_classes)
-    targets = parse_target(spec.target, model=spec.model, pairs=pairs, names=labels.names, classes=loaded.num_classes)
-    problems = {**_unusable(dataset, labels, targets, pairs, spec.model), **labels.problems, **dataset.problems}
+    _check_task(spec, loaded)
+    labels = _labels(dataset, loaded)
+    classes = loaded.num_classes
+    targets = parse_target(spec.target, model=spec.model, task=loaded.task, names=labels.names, classes=classes)
+    needs = Needs(spec.model, loaded.task, loaded.modalities, loaded.reads_regions)
+    problems = {
+        **unusable(dataset, needs),
+        **_without_class(dataset, labels, targets),
+        **labels.problems,
+        **dataset.problems,
+    }
     start_layer = _start_layer(spec, loaded)
     target = "both" if len(targets) > 1 else targets[0].name
     chosen = identity(spec, fingerprint=dataset.fingerprint, target=target, start_layer=start_layer)
@@ -70,14 +92,15 @@ def prepare(intake: Intake) -> Prepared:
     card = {**loaded.card(), "class_names": labels.names, "start_layer": start_layer}
     spec = _sized(replace(spec, target=target, start_layer=start_layer), store, run, loaded, card["grid"])
     metadata = _metadata(dataset)
+    unused = _unused(dataset, loaded)
     record = {
-        "spec": {**chosen, **spec.options()},
+        "spec": {**chosen, **_later_options(spec, loaded), **spec.options()},
         "model": card,
         "dataset": _described(dataset, metadata),
         "versions": _versions(),
-        "notes": [*dataset.notes, *labels.notes, *labels.warnings],
+        "notes": [*dataset.notes, *labels.notes, *labels.warnings, *unused],
     }
-    warnings = (*dataset.notes, *labels.warnings)
+    warnings = (*dataset.notes, *labels.warnings, *unused)
     return Prepared(
         spec, run, store, dataset, loaded, targets, labels, start_layer, problems, metadata, record, warnings
     )
@@ -110,10 +133,33 @@ def _start_layer(spec: RunSpec, loaded: LoadedModel) -> int:
     return start
 
 
-def _unusable(dataset: Dataset, labels: Labels, targets: list[Target], pairs: bool, model: str) -> dict[int, str]:
-    """Samples that this model or target cannot use; `JobError` when that would be all of them."""
-    if pairs:
-        return _without_text(dataset, model)
+def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
+    """`JobError` for an option that this kind of model has not."""
+    given = [name for name in ("threshold", "max_detections") if getattr(spec, name) is not None]
+    if given and loaded.task != "detect":
+        raise JobError(f"--{given[0].replace('_', '-')} is for detectors; {spec.model} is none")
+
+
+def _later_options(spec: RunSpec, loaded: LoadedModel) -> dict[str, Any]:
+    """Options that only some models have, for the record, defaults filled in."""
+    if loaded.task == "detect":
+        return {
+            "on_zero_row": spec.on_zero_row,
+            "threshold": THRESHOLD if spec.threshold is None else spec.threshold,
+            "max_detections": MAX_DETECTIONS if spec.max_detections is None else spec.max_detections,
+        }
+    return {"on_zero_row": spec.on_zero_row} if loaded.task == "answer" else {}
+
+
+def _labels(dataset: Dataset, loaded: LoadedModel) -> Labels:
+    """Class numbers of the samples; none for pairs, and none for detectors, whose pictures hold many objects."""
+    if loaded.task in ("classify", "answer"):
+        return resolve_labels(dataset.label, len(dataset), loaded.class_names, loaded.num_classes)
+    return Labels(np.full(len(dataset), NONE, np.int32), loaded.class_names)
+
+
+def _without_class(dataset: Dataset, labels: Labels, targets: list[Target]) -> dict[int, str]:
+    """Samples whose own label cannot be explained; `JobError` when that would be all of them."""
     if not any(target.is_label for target in targets):
         return {}
     if dataset.label is None:
@@ -130,10 +176,12 @@ def _why_no_class(label: str | None) -> str:
     return "no label" if label is None else f"label '{label}' is not a class of the model"
 
 
-def _without_text(dataset: Dataset, model: str) -> dict[int, str]:
-    if dataset.text is None or dataset.text.null_count == len(dataset):
-        raise JobError(f"{model} compares pictures with texts: give a manifest with columns 'image' and 'text'")
-    return {int(row): "no text" for row in np.flatnonzero(dataset.text.is_null().to_numpy(False))}
+def _unused(dataset: Dataset, loaded: LoadedModel) -> list[str]:
+    """What the data brings along and this kind of model has no use for."""
+    if loaded.preprocess is not None and not loaded.preprocess.varies:
+        return []
+    names = [name for name in ("mask", "boxes") if getattr(dataset, name) is not None]
+    return [f"the column '{name}' is not used: shares inside it need one grid for all pictures" for name in names]
 
 
 def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: list[int] | None) -> RunSpec:
@@ -142,14 +190,21 @@ def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: lis
         part_size = store.record(run).spec.get("part_size", spec.part_size)
     except UnknownRun:
         part_size = spec.part_size
-    tokens = grid[0] * grid[1] + 1 if grid else 197
+    tokens = grid[0] * grid[1] + 1 if grid else _tokens(loaded)
     depth = max(loaded.layers.values())
     batch = spec.batch_size or default_batch_size(loaded.model, tokens=tokens, depth=depth, device=_device(spec.device))
     batch = min(batch, part_size)
     workers = spec.workers
     if workers is None:
-        workers = workers_for_shared_memory(default_workers(), batch_bytes(batch, loaded.preprocess.size))
+        size = loaded.preprocess.size if loaded.preprocess else (1, 1)
+        workers = workers_for_shared_memory(default_workers(), batch_bytes(batch, size))
     return replace(spec, part_size=part_size, batch_size=batch, workers=workers)
+
+
+def _tokens(loaded: LoadedModel) -> int:
+    """Tokens of a sample without a grid, roughly, for the size of a batch: regions and words, or words."""
+    words = loaded.tokenizer.context if loaded.tokenizer else 0
+    return max(words + (REGIONS if loaded.reads_regions else 0), 32)
 
 
 def _metadata(dataset: Dataset) -> list[dict[str, Any]]:

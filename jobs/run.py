@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import Interrupted
 from jobs.intake import take_in
+from jobs.overview import zero_row_counts
 from jobs.pipeline.plan import Plan
 from jobs.pipeline.progress import Reporter, Tally
 from jobs.spec import RunSpec
@@ -41,6 +42,7 @@ class RunResult:
     shares: dict[str, float]
     remarks: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    zero_rows: dict[str, int] | None = None  # explanations, of which so many `met` a row of zeros (0/0)
     dashboard: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -90,9 +92,10 @@ def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> R
         total = reader.progress()
         found = reader.query(
             "SELECT avg(correct::INT) AS accuracy, count(correct) AS labelled FROM explanations "
-            "WHERE modality = 'image' AND target = ?",
-            [job.targets[0].name],
+            "WHERE modality = ? AND target = ?",
+            [job.loaded.modalities[0], job.targets[0].name],
         )[0]
+        zero_rows = zero_row_counts(reader)
     finally:
         reader.close()
     return RunResult(
@@ -113,5 +116,6 @@ def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> R
         shares={stage: round(share, 4) for stage, share in tally.shares().items()},
         remarks=dict(remarks),
         warnings=list(job.warnings),
+        zero_rows=zero_rows,
         dashboard=f"streamlit run dashboard/app.py -- --store {job.spec.store}",
     )

@@ -13,6 +13,8 @@ from jobs.errors import JobError, unknown
 
 PRECISIONS = ("fp32", "bf16")
 LAUNCHERS = ("local", "ray")
+ZERO_ROWS = ("authors", "identity")
+THRESHOLD, MAX_DETECTIONS = 0.7, 20  # what a detector keeps unless told otherwise; 0.7 as the DETR authors show it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".json")
 WORD = 40  # characters a part of the run id may have
@@ -30,6 +32,9 @@ class RunSpec:
     start_layer: int | None = None  # None: the model's own default
     precision: str = "fp32"
     limit: int | None = None
+    on_zero_row: str = "authors"
+    threshold: float | None = None  # of a detector; None: 0.7
+    max_detections: int | None = None  # of a detector; None: 20
     # ---- where and how, not what
     store: str = "audits"
     name: str | None = None
@@ -42,10 +47,15 @@ class RunSpec:
 
     def checked(self) -> RunSpec:
         """This spec, or `JobError` for a value that no run can have."""
-        for field, low in (("limit", 1), ("part_size", 1), ("batch_size", 1), ("workers", 0)):
+        whole = (("limit", 1), ("part_size", 1), ("batch_size", 1), ("workers", 0), ("max_detections", 1))
+        for field, low in whole:
             value = getattr(self, field)
             if value is not None and value < low:
                 raise JobError(f"--{field.replace('_', '-')} {value}: must be at least {low}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise JobError(f"--threshold {self.threshold}: a probability, 0 to 1")
+        if self.on_zero_row not in ZERO_ROWS:
+            raise unknown("--on-zero-row", self.on_zero_row, ZERO_ROWS)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.launcher not in LAUNCHERS:
@@ -72,7 +82,15 @@ class RunSpec:
 
 
 def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) -> dict[str, Any]:
-    """Everything that changes results, defaults filled in: what a run id stands for."""
+    """Everything that changes results, defaults filled in: what a run id stands for.
+
+    Options that came later are in it only when they change something, so that earlier runs keep their ids.
+    """
+    later = {
+        "on_zero_row": None if spec.on_zero_row == ZERO_ROWS[0] else spec.on_zero_row,
+        "threshold": None if spec.threshold == THRESHOLD else spec.threshold,
+        "max_detections": None if spec.max_detections == MAX_DETECTIONS else spec.max_detections,
+    }
     return {
         "data_fingerprint": fingerprint,
         "model": _model_word(spec.model) if _local_files(spec.model) else spec.model,
@@ -82,6 +100,7 @@ def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) 
         "start_layer": start_layer,
         "precision": spec.precision,
         "limit": spec.limit,
+        **{name: value for name, value in later.items() if value is not None},
     }
 
 

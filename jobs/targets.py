@@ -10,7 +10,9 @@ from jobs.labels import class_numbers
 
 FOR_CLASSES = ("predicted", "label", "both", "class:NAME", "contrast:A,B")
 FOR_PAIRS = ("clip-logit", "clip-score")
-LATER = ("answer", "detections")
+FOR_ANSWERS = ("answer", "label", "both", "class:NAME", "contrast:A,B")
+FOR_DETECTORS = ("detections",)
+BY_TASK = {"classify": FOR_CLASSES, "pair": FOR_PAIRS, "answer": FOR_ANSWERS, "detect": FOR_DETECTORS}
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,26 @@ class Target:
 
 
 def parse_target(
-    text: str | None, *, model: str, pairs: bool, names: list[str] | None, classes: int | None
+    text: str | None, *, model: str, task: str, names: list[str] | None, classes: int | None
 ) -> list[Target]:
-    """The targets that `--target text` asks for. Raises `JobError` for one that this model does not have."""
-    text = text or ("clip-logit" if pairs else "predicted")
+    """The targets that `--target text` asks for; the first of its kind without one.
+
+    A detector's one target stands for all objects that it finds. Raises `JobError` for a target that this model does
+    not have.
+    """
+    supported = BY_TASK[task]
+    text = text or supported[0]
     verb, _, rest = text.partition(":")
-    supported = FOR_PAIRS if pairs else FOR_CLASSES
-    if pairs and text in FOR_PAIRS:
+    if task == "answer" and text == "predicted":
+        text = "answer"
+    if text in supported and text != "both":
         return [Target(text)]
-    if not pairs and text in ("predicted", "label"):
-        return [Target(text)]
-    if not pairs and text == "both":
-        return [Target("predicted"), Target("label")]
-    if not pairs and verb == "class" and rest:
+    if text in supported:
+        return [Target(supported[0]), Target("label")]
+    if "class:NAME" in supported and verb == "class" and rest:
         index = _class(rest, names, classes)
         return [Target(f"class:{_name(index, names)}", (index,))]
-    if not pairs and verb == "contrast" and "," in rest:
+    if "contrast:A,B" in supported and verb == "contrast" and "," in rest:
         first, second = _contrast(rest, names, classes)
         return [Target(f"contrast:{_name(first, names)},{_name(second, names)}", (first, second))]
     raise _unsupported(text, model, supported)
@@ -60,7 +66,7 @@ def parse_target(
 
 def _unsupported(text: str, model: str, supported: tuple[str, ...]) -> JobError:
     verb = text.partition(":")[0]
-    known = any(verb == name.partition(":")[0] for name in (*FOR_CLASSES, *FOR_PAIRS, *LATER))
+    known = any(verb == name.partition(":")[0] for names in BY_TASK.values() for name in names)
     close = nearest(text, supported, 1)
     what = f"target '{text}' is not supported by {model}" if known else f"unknown target '{text}'"
     hint = f"; did you mean {close[0]}?" if close and not known else f"; it can explain {', '.join(supported)}"

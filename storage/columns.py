@@ -141,7 +141,7 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         _STR,
         "name",
         "What was explained: 'predicted', 'answer' (the predicted one), 'label', 'class:NAME', 'contrast:A,B', "
-        "'clip-logit', 'clip-score', or 'detection:K', the K-th most confident object that a detector found.",
+        "'clip-logit', 'clip-score', or 'detection:K': an object that a detector found, K = 0 the most confident one.",
         "explanation",
         "category",
         required=True,

@@ -10,44 +10,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine import Explanation, LoadedModel, explain_targets
+from engine import Explanation, LoadedModel, explain_detections, explain_targets
 from engine.errors import EngineError
 from engine.methods import unscaled_method
 from jobs.errors import JobError, one_line
+from jobs.pipeline.collate import Inputs
 from jobs.pipeline.loading import Batch
+from jobs.pipeline.results import Chunk, Result, own_grids, result_of, unfit
 from jobs.targets import Target
 
-TOP_CLASSES = 5
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "defaultcpuallocator")
-
-
-@dataclass
-class Result:
-    """One target of B samples as numpy arrays; `keep` [B] marks the samples it is stored for."""
-
-    target: Target
-    keep: np.ndarray
-    grid: tuple[int, int] | None
-    score: np.ndarray  # float32 [B]
-    relevancy: dict[str, np.ndarray]  # float32 [B, tokens] per modality
-    features: dict[str, np.ndarray]  # float32 [B, width] per modality
-    tokens: list[list[str]] | None
-    target_index: np.ndarray | None  # int32 [B], None when the score is not that of one class
-    top_indices: np.ndarray | None  # int32 [B, <=5], best class first; None for pairs
-    top_probs: np.ndarray | None
-
-
-@dataclass
-class Chunk:
-    """What is known of B explained samples, ready for the writer."""
-
-    ids: np.ndarray
-    sizes: np.ndarray
-    views: np.ndarray
-    masks: np.ndarray | None
-    boxes: np.ndarray | None
-    labels: np.ndarray  # int32 [B], -1 without a class number
-    results: list[Result]
+NOT_FINITE = "the relevancy is not finite (NaN or infinity)"
+ZERO_ROW = f"{NOT_FINITE}: a row of zeros was normalised; --on-zero-row identity leaves such rows out"
 
 
 @dataclass
@@ -64,6 +38,17 @@ class Outcome:
         return sum(len(chunk.ids) for chunk in self.chunks)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How to explain: options of `engine.explain_targets`, and which detections are wanted of a detector."""
+
+    method: str = "gae"
+    start_layer: int = 0
+    on_zero_row: str = "authors"
+    threshold: float = 0.7
+    most: int = 20
+
+
 class Explaining:
     """Explains batches with one model. `texts` [N] are the dataset's, `labels` int32 [N] its class numbers."""
 
@@ -71,16 +56,15 @@ class Explaining:
         self,
         loaded: LoadedModel,
         targets: Sequence[Target],
+        settings: Settings,
         *,
-        method: str,
-        start_layer: int,
         texts: pa.Array | None,
         labels: np.ndarray,
     ) -> None:
         self.loaded = loaded
         self.targets = list(targets)
-        self.method = unscaled_method(method)
-        self.start_layer = start_layer
+        self.settings = settings
+        self.method = unscaled_method(settings.method)
         self.texts = texts if "text" in loaded.modalities else None
         self.labels = labels
         self.most: int | None = None  # samples at once, once memory ran out
@@ -90,7 +74,7 @@ class Explaining:
         """Explain all samples of `batch`. Raises `JobError` when not even one sample fits into memory,
         and `EngineError` when the model cannot be explained at all."""
         outcome = Outcome(failures=list(batch.failures), remarks=list(batch.remarks))
-        rows = list(range(len(batch.ids)))
+        rows = self._with_fitting_text(outcome, batch)
         while rows:
             now = rows[: self.most or len(rows)]
             try:
@@ -132,55 +116,90 @@ class Explaining:
             raise first  # nothing ever worked: this is the model, not the samples
         outcome.failures += failures
 
+    def _with_fitting_text(self, outcome: Outcome, batch: Batch) -> list[int]:
+        """Positions of the samples whose text the model can read. A question that is cut is another question, so it
+        fails; a text to classify is cut, with a remark."""
+        rows = list(range(len(batch.ids)))
+        tokenizer = self.loaded.tokenizer
+        if self.texts is None or tokenizer is None or self.loaded.task == "pair":
+            return rows
+        counts = [tokenizer.count(text) for text in self.texts.take(pa.array(batch.ids)).to_pylist()]
+        if self.loaded.task != "answer":
+            cut = sum(count > tokenizer.context for count in counts)
+            outcome.remarks += [
+                f"the text is longer than the model's {tokenizer.context} tokens: its end was cut"
+            ] * cut
+            return rows
+        for row in rows:
+            if counts[row] > tokenizer.context:
+                reason = f"the question has {counts[row]} tokens, the model reads {tokenizer.context}"
+                outcome.failures.append((int(batch.ids[row]), reason))
+        return [row for row in rows if counts[row] <= tokenizer.context]
+
     def _add(self, outcome: Outcome, batch: Batch, rows: list[int]) -> None:
-        """Explain the batch's samples at positions `rows` and sort out those with a broken relevancy."""
-        assert batch.images is not None
+        """Explain the batch's samples at positions `rows` and sort out those with a broken or without any relevancy."""
         ids = batch.ids[rows]
         labels = self.labels[ids]
-        explanations = self._explain(batch.images[rows] if len(rows) < len(batch.ids) else batch.images, ids, labels)
-        results = [_result(t, e, labels) for t, e in zip(self.targets, explanations, strict=True)]
-        outcome.remarks += _cut_texts(results[0])
-        good = np.logical_and.reduce([_finite(result) for result in results])
-        outcome.failures += [(int(i), "the relevancy is not finite (NaN or infinity)") for i in ids[~good]]
-        for result in results:
-            result.keep &= good
-        outcome.chunks.append(_chunk(batch, np.array(rows)[good], good, labels[good], results))
+        inputs = batch.inputs
+        if len(rows) < len(batch.ids):
+            inputs = {name: values[rows] for name, values in inputs.items()}
+        explanations = self._explain(inputs, ids, labels)
+        results = [result_of(target, explanation, labels) for target, explanation in explanations]
+        if self.loaded.task == "pair":
+            outcome.remarks += _cut_texts(results[0])
+        good = self._sound(outcome, ids, results)
+        if good.any():
+            first = explanations[0][1]
+            own = own_grids(first, inputs, self.loaded.preprocess)
+            outcome.chunks.append(_chunk(batch, np.array(rows), good, labels, results, first, own))
 
-    def _explain(self, images: torch.Tensor, ids: np.ndarray, labels: np.ndarray) -> list[Explanation]:
-        inputs: Any = images
+    def _sound(self, outcome: Outcome, ids: np.ndarray, results: list[Result]) -> np.ndarray:
+        """Samples [B] that can be stored; the others are noted as failures."""
+        good = np.ones(len(ids), bool)
+        for result in results:
+            for row in np.flatnonzero(unfit(result) & good):
+                zero = result.zero_rows is not None and result.zero_rows[row] > 0
+                outcome.failures.append((int(ids[row]), ZERO_ROW if zero else NOT_FINITE))
+                good[row] = False
+        if self.loaded.task == "detect":
+            kept = np.logical_or.reduce([result.keep for result in results]) if results else np.zeros(len(ids), bool)
+            reason = f"no detection above {self.settings.threshold:.2f}"
+            outcome.failures += [(int(i), reason) for i in ids[good & ~kept]]
+            good &= kept
+        return good
+
+    def _explain(self, inputs: Inputs, ids: np.ndarray, labels: np.ndarray) -> list[tuple[Target, Explanation]]:
+        settings = self.settings
+        given: dict[str, Any] = dict(inputs)
         if self.texts is not None:
-            inputs = {"image": images, "text": self.texts.take(pa.array(ids)).to_pylist()}
+            given["text"] = self.texts.take(pa.array(ids)).to_pylist()
+        if self.loaded.task == "detect":
+            found = explain_detections(
+                self.loaded,
+                given,
+                threshold=settings.threshold,
+                most=settings.most,
+                method=self.method,
+                start_layer=settings.start_layer,
+                on_zero_row=settings.on_zero_row,
+            )
+            return [(Target(explanation.target), explanation) for explanation in found]
         classes = torch.from_numpy(labels.astype(np.int64)).clamp(min=0)  # rows without a class are dropped later
-        targets = [target.for_engine(classes) for target in self.targets]
-        return explain_targets(self.loaded, inputs, targets, method=self.method, start_layer=self.start_layer)
+        explanations = explain_targets(
+            self.loaded,
+            given,
+            [target.for_engine(classes) for target in self.targets],
+            method=self.method,
+            start_layer=settings.start_layer,
+            on_zero_row=settings.on_zero_row,
+        )
+        return list(zip(self.targets, explanations, strict=True))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
-
-
-def _result(target: Target, explanation: Explanation, labels: np.ndarray) -> Result:
-    top_indices, top_probs = _top_classes(explanation.logits)
-    return Result(
-        target=target,
-        keep=labels >= 0 if target.is_label else np.ones(len(labels), bool),
-        grid=explanation.grid,
-        score=_numpy(explanation.score),
-        relevancy={name: _numpy(values) for name, values in explanation.relevancy.items()},
-        features={name: _numpy(values) for name, values in (explanation.features or {}).items()},
-        tokens=None if explanation.tokens is None else [_without_padding(t) for t in explanation.tokens],
-        target_index=None if explanation.target_index is None else explanation.target_index.int().cpu().numpy(),
-        top_indices=top_indices,
-        top_probs=top_probs,
-    )
-
-
-def _without_padding(tokens: list[str]) -> list[str]:
-    """Tokens up to the last one that is shown: the end token and the padding after it have no word."""
-    end = max((i + 1 for i, token in enumerate(tokens) if token), default=0)
-    return tokens[:end]
 
 
 def _cut_texts(result: Result) -> list[str]:
@@ -190,45 +209,30 @@ def _cut_texts(result: Result) -> list[str]:
     return [f"the text fills the model's {context} tokens: its end may be cut off"] * len(full)
 
 
-def _top_classes(logits: torch.Tensor) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The best classes and their softmax probabilities, [B, <=5] each; nothing for the logits [B] of pairs."""
-    if logits.dim() != 2:
-        return None, None
-    best = logits.float().softmax(dim=1).topk(min(TOP_CLASSES, logits.shape[1]), dim=1)
-    return best.indices.int().cpu().numpy(), _numpy(best.values)
+def _chunk(
+    batch: Batch,
+    rows: np.ndarray,
+    good: np.ndarray,
+    labels: np.ndarray,
+    results: list[Result],
+    explanation: Explanation,
+    own: tuple[np.ndarray, np.ndarray] | None,
+) -> Chunk:
+    """The good samples of an explained slice: `rows` are its positions in the batch, `good` [B] marks them in it.
 
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy()
-
-
-def _finite(result: Result) -> np.ndarray:
-    """Samples [B] whose score and relevancies are all numbers."""
-    checks = [np.isfinite(result.score), *(np.isfinite(values).all(axis=1) for values in result.relevancy.values())]
-    return np.logical_and.reduce(checks)
-
-
-def _chunk(batch: Batch, rows: np.ndarray, good: np.ndarray, labels: np.ndarray, results: list[Result]) -> Chunk:
-    """The good samples of an explained slice: `rows` are positions in the batch, `good` in the slice."""
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[good]
-
-    kept = [
-        Result(
-            target=result.target,
-            keep=result.keep[good],
-            grid=result.grid,
-            score=result.score[good],
-            relevancy={name: values[good] for name, values in result.relevancy.items()},
-            features={name: values[good] for name, values in result.features.items()},
-            tokens=None if result.tokens is None else [t for t, ok in zip(result.tokens, good, strict=True) if ok],
-            target_index=pick(result.target_index),
-            top_indices=pick(result.top_indices),
-            top_probs=pick(result.top_probs),
-        )
-        for result in results
-    ]
-    masks = None if batch.masks is None else batch.masks[rows]
-    boxes = None if batch.boxes is None else batch.boxes[rows]
-    return Chunk(batch.ids[rows], batch.sizes[rows], batch.views[rows], masks, boxes, labels, kept)
+    `explanation` is that of any target: all share regions. `own` are the grids and views of pictures of many sizes.
+    """
+    kept = rows[good]
+    regions, region_mask = explanation.regions, explanation.region_mask
+    return Chunk(
+        ids=batch.ids[kept],
+        sizes=batch.sizes[kept],
+        views=batch.views[kept] if own is None else own[1][good],
+        masks=None if batch.masks is None else batch.masks[kept],
+        boxes=None if batch.boxes is None else batch.boxes[kept],
+        labels=labels[good],
+        results=[result.taken(np.flatnonzero(good)) for result in results],
+        grids=None if own is None else own[0][good],
+        regions=None if regions is None else regions.float().cpu().numpy()[good],
+        region_mask=None if region_mask is None else region_mask.bool().cpu().numpy()[good],
+    )

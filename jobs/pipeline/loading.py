@@ -1,4 +1,4 @@
-"""First stage: decode and preprocess pictures in worker processes, batch by batch.
+"""First stage: read pictures and region features in worker processes, batch by batch.
 
 A failure never raises out of a worker; it travels as data to the main process with the batch it belongs to.
 """
@@ -23,10 +23,12 @@ from torch.utils.data import Dataset as TorchDataset
 from engine.models.preprocess import Preprocess
 from jobs.coverage import Grid, View, cover_of_boxes, cover_of_mask, parse_boxes
 from jobs.errors import one_line
-from jobs.pictures import PictureError, decode, decode_mask
+from jobs.pictures import PictureError, decode, decode_mask, measure
+from jobs.pipeline.collate import Inputs, collated
 from jobs.pipeline.plan import Task
 from jobs.pipeline.sizing import PREFETCH
 from jobs.readers import Dataset
+from jobs.regions import RegionError, read_regions
 
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -36,60 +38,99 @@ Reader = Callable[[str, tuple[int, int], View, Grid], np.ndarray]
 
 @dataclass
 class Batch:
-    """What came of one task. B counts the samples that could be decoded, in order of their ids."""
+    """What came of one task. B counts the samples that could be read, in order of their ids."""
 
     task: Task
     ids: np.ndarray  # int64 [B]
-    images: torch.Tensor | None  # float [B, 3, H, W], None when B is 0
-    sizes: np.ndarray  # int32 [B, 2] width, height of the upright picture
-    views: np.ndarray  # float32 [B, 4] rectangle that the token grid covers, as fractions
-    masks: np.ndarray | None  # float32 [B, rows, columns] covered share per cell, NaN rows where there is no mask
-    boxes: np.ndarray | None  # the same for boxes
+    inputs: Inputs  # tensors of B samples as the engine takes them; empty for models that read texts alone
+    sizes: np.ndarray  # int32 [B, 2] width, height of the upright picture; 0 where there is none
+    views: np.ndarray  # float32 [B, 4] rectangle that the token grid covers, as fractions; NaN without a grid
+    masks: np.ndarray | None = None  # float32 [B, rows, columns] covered share per cell, NaN rows without a mask
+    boxes: np.ndarray | None = None  # the same for boxes
     failures: list[tuple[int, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)  # masks and boxes that could not be used
+    remarks: list[str] = field(default_factory=list)  # masks, boxes and pictures that could not be used
 
     def pin_memory(self) -> Batch:
         """Called by the DataLoader, so that the copy to the GPU runs beside its work."""
-        if self.images is not None:
-            self.images = self.images.pin_memory()
+        self.inputs = {name: tensor.pin_memory() for name, tensor in self.inputs.items()}
         return self
 
 
-class Loading(TorchDataset[Batch]):
-    """Maps a `Task` to its `Batch`. Holds columns, not samples, so a worker shares its parent's memory."""
+@dataclass(frozen=True)
+class Sample:
+    """One sample's tensors, picture size (width, height) and view."""
 
-    def __init__(self, dataset: Dataset, preprocess: Preprocess, grid: Grid | None, problems: dict[int, str]) -> None:
+    inputs: Inputs
+    size: tuple[int, int] = (0, 0)
+    view: View = (np.nan, np.nan, np.nan, np.nan)
+
+
+class Loading(TorchDataset[Batch]):
+    """Maps a `Task` to its `Batch`. Holds columns, not samples, so a worker shares its parent's memory.
+
+    A model reads pictures (`preprocess`), region features of a width (`region_width`), or texts alone (neither).
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        preprocess: Preprocess | None,
+        grid: Grid | None,
+        problems: dict[int, str],
+        region_width: int | None = None,
+    ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
         self.grid = grid
         self.problems = problems
+        self.region_width = region_width
 
     def __getitem__(self, task: Task) -> Batch:
-        batch = Batch(task, *_nothing(), masks=None, boxes=None)
-        pictures = [(row, self._picture(row, batch)) for row in range(task.start, task.stop)]
-        good = [(row, *picture) for row, picture in pictures if picture is not None]
+        batch = Batch(task, *_nothing())
+        read = [(row, self._sample(row, batch)) for row in range(task.start, task.stop)]
+        good = [(row, sample) for row, sample in read if sample is not None]
         if good:
-            batch.ids = np.array([row for row, *_ in good], np.int64)
-            batch.images = torch.stack([image for _, image, *_ in good])
-            batch.sizes = np.array([size for _, _, size, _ in good], np.int32)
-            batch.views = np.array([view for *_, view in good], np.float32)
+            batch.ids = np.array([row for row, _ in good], np.int64)
+            batch.inputs = collated([sample.inputs for _, sample in good])
+            batch.sizes = np.array([sample.size for _, sample in good], np.int32)
+            batch.views = np.array([sample.view for _, sample in good], np.float32)
             self._cover(batch)
         return batch
 
-    def _picture(self, row: int, batch: Batch) -> tuple[torch.Tensor, tuple[int, int], View] | None:
-        """Tensor, size and view of sample `row`; None after noting why there is none."""
+    def _sample(self, row: int, batch: Batch) -> Sample | None:
+        """What the model reads of sample `row`; None after noting why there is nothing."""
         reason = self.problems.get(row)
         if reason is None:
-            path = self.dataset.root / self.dataset.uris[row].as_py()
             try:
-                picture = decode(path)
-                return self.preprocess(picture), picture.size, self.preprocess.view(*picture.size)
-            except PictureError as error:
+                if self.region_width is not None:
+                    return self._regions(row, self.region_width, batch)
+                return Sample({}) if self.preprocess is None else self._picture(row, self.preprocess)
+            except (PictureError, RegionError) as error:
                 reason = error.reason
             except Exception as error:  # a transform that cannot take this picture must not end the run
                 reason = f"preprocessing failed ({type(error).__name__}: {one_line(error, 120)})"
         batch.failures.append((row, reason))
         return None
+
+    def _picture(self, row: int, preprocess: Preprocess) -> Sample:
+        path = self.dataset.picture(row)
+        if path is None:
+            raise PictureError("", "the row has no image")
+        picture = decode(self.dataset.root / path)
+        return Sample({"image": preprocess(picture)}, picture.size, preprocess.view(*picture.size))
+
+    def _regions(self, row: int, width: int, batch: Batch) -> Sample:
+        """Region features and boxes; the picture itself is only measured, and may be missing."""
+        path, size = self.dataset.picture(row), None
+        if path is not None:
+            try:
+                size = measure(self.dataset.root / path)
+            except PictureError as error:
+                batch.remarks.append(f"picture of region features cannot be shown: {error.reason}")
+        assert self.dataset.features is not None  # jobs.prepare has seen to it
+        regions = read_regions(self.dataset.root, self.dataset.features[row].as_py(), width, size)
+        tensors = {"features": torch.from_numpy(regions.features), "boxes": torch.from_numpy(regions.boxes)}
+        return Sample(tensors, size or (0, 0))
 
     def _cover(self, batch: Batch) -> None:
         """Fill in how far masks and boxes cover the token cells."""
@@ -123,8 +164,8 @@ class Loading(TorchDataset[Batch]):
         return cover_of_boxes(parse_boxes(text), size, view, grid)
 
 
-def _nothing() -> tuple[np.ndarray, None, np.ndarray, np.ndarray]:
-    return np.zeros(0, np.int64), None, np.zeros((0, 2), np.int32), np.zeros((0, 4), np.float32)
+def _nothing() -> tuple[np.ndarray, Inputs, np.ndarray, np.ndarray]:
+    return np.zeros(0, np.int64), {}, np.zeros((0, 2), np.int32), np.zeros((0, 4), np.float32)
 
 
 def load(loading: Loading, tasks: list[Task], workers: int, *, pin: bool = False) -> Iterator[Batch]:

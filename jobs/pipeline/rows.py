@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.summaries import image_summaries, text_summaries, top_tokens
+from engine.summaries import image_summaries, region_summaries, text_summaries, top_tokens
 from jobs.labels import NONE, Labels
-from jobs.pipeline.explaining import Chunk, Result
+from jobs.pipeline.results import Chunk, Result
 from jobs.readers import Dataset
 from storage import part_schema
 
@@ -54,11 +54,12 @@ class Rows:
             "sample_id": ids,
             "uri": self.dataset.uris.take(ids),
             "label_index": _class_numbers(chunk.labels),
-            "width": pa.array(chunk.sizes[:, 0]),
-            "height": pa.array(chunk.sizes[:, 1]),
+            "width": _known(chunk.sizes[:, 0]),
+            "height": _known(chunk.sizes[:, 1]),
+            **_places(chunk),
         }
         for i, name in enumerate(("view_x0", "view_y0", "view_x1", "view_y1")):
-            columns[name] = pa.array(chunk.views[:, i])
+            columns[name] = pa.array(chunk.views[:, i], pa.float32(), from_pandas=True)
         if self.dataset.label is not None:
             columns["label"] = self._label_names(ids, chunk.labels)
         for name in ("text", "split"):
@@ -84,6 +85,10 @@ class Rows:
     def _prediction_columns(self, chunk: Chunk, result: Result) -> Columns:
         rows = len(chunk.ids)
         columns = {"target": pa.array([result.target.name] * rows), "score": pa.array(result.score)}
+        if result.zero_rows is not None:
+            columns["zero_rows"] = pa.array(result.zero_rows)
+        if result.is_detection:
+            return columns | self._detection_columns(result)
         if result.top_indices is None or result.top_probs is None:
             return columns
         predicted = result.top_indices[:, 0]
@@ -91,11 +96,44 @@ class Rows:
         columns["predicted_index"] = pa.array(predicted)
         columns["confidence"] = pa.array(result.top_probs[:, 0])
         columns["correct"] = pa.array(predicted == chunk.labels, mask=chunk.labels == NONE)
-        columns["top_indices"] = _lists(result.top_indices, pa.int32())
-        columns["top_probs"] = _lists(result.top_probs, pa.float32())
+        columns |= _top_classes(result)
         if result.target_index is not None:
             columns["target_index"] = _class_numbers(result.target_index)
         return columns
+
+    def _detection_columns(self, result: Result) -> Columns:
+        """Class, confidence, query and box of one detection of each sample."""
+        assert result.target_index is not None and result.query_box is not None
+        return {
+            "predicted": self._names(result.target_index),
+            "predicted_index": pa.array(result.target_index),
+            "target_index": pa.array(result.target_index),
+            "confidence": pa.array(result.confidence),
+            "query": pa.array(result.query),
+            "box": _lists(result.query_box, pa.float32()),
+            **_top_classes(result),
+        }
+
+
+def _top_classes(result: Result) -> Columns:
+    if result.top_indices is None or result.top_probs is None:
+        return {}
+    return {
+        "top_indices": _lists(result.top_indices, pa.int32()),
+        "top_probs": _lists(result.top_probs, pa.float32()),
+    }
+
+
+def _places(chunk: Chunk) -> Columns:
+    """What the values of the image maps belong to: a grid, or regions."""
+    if chunk.regions is not None and chunk.region_mask is not None:
+        boxes = [row[mask].reshape(-1) for row, mask in zip(chunk.regions, chunk.region_mask, strict=True)]
+        return {"regions": pa.array(boxes, _floats())}
+    grid = next((result.grid for result in chunk.results if result.grid is not None), None)
+    if grid is None:
+        return {}
+    grids = np.tile(np.array(grid, np.int32), (len(chunk.ids), 1)) if chunk.grids is None else chunk.grids
+    return {"grid_h": pa.array(grids[:, 0]), "grid_w": pa.array(grids[:, 1])}
 
 
 def _relevancy_columns(chunk: Chunk, result: Result, modality: str) -> dict[str, Any]:
@@ -106,14 +144,42 @@ def _relevancy_columns(chunk: Chunk, result: Result, modality: str) -> dict[str,
         columns["map"] = pa.array([row[: len(t)] for row, t in zip(maps, result.tokens, strict=True)], _floats())
         columns["top_tokens"] = pa.array(top_tokens(maps, result.tokens), pa.list_(pa.string()))
         summaries = text_summaries(maps, result.tokens)
+    elif modality == "text":
+        columns["map"] = _lists(maps, pa.float32())
+        summaries = {}
+    elif result.grid is None or chunk.grids is not None:
+        cut = [_own_map(chunk, result, row) for row in range(len(maps))]
+        columns["map"] = pa.array([values for values, _ in cut], _floats())
+        summaries = {name: np.array([found[name] for _, found in cut]) for name in cut[0][1]} if cut else {}
     else:
-        assert result.grid is not None  # every image tower has one
         columns["map"] = _lists(maps, pa.float32())
         summaries = image_summaries(maps, result.grid, masks=chunk.masks, boxes=chunk.boxes)
     if modality in result.features:
         columns["features"] = _lists(result.features[modality], pa.float32())
     # NaN, nothing to measure, becomes null
     return columns | {name: pa.array(values, pa.float32(), from_pandas=True) for name, values in summaries.items()}
+
+
+def _own_map(chunk: Chunk, result: Result, row: int) -> tuple[np.ndarray, dict[str, float]]:
+    """The values of one sample without the padding of its batch, and their summaries."""
+    values = result.relevancy["image"][row]
+    if result.grid is None:
+        assert chunk.regions is not None and chunk.region_mask is not None  # what has no grid has regions
+        mask = chunk.region_mask[row]
+        return values[mask], _single(region_summaries(values[mask][None], chunk.regions[row][mask][None]))
+    assert chunk.grids is not None
+    height, width = chunk.grids[row].tolist()
+    own = values.reshape(result.grid)[:height, :width].reshape(1, -1)
+    return own[0], _single(image_summaries(own, (height, width)))
+
+
+def _single(summaries: dict[str, Any]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in summaries.items()}
+
+
+def _known(sizes: np.ndarray) -> pa.Array:
+    """Pixels, null for 0: there is no picture."""
+    return pa.array(sizes, mask=sizes == 0)
 
 
 def _class_numbers(classes: np.ndarray) -> pa.Array:

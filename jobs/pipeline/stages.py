@@ -19,12 +19,12 @@ from storage import RunWriter
 
 def explain_all(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, reporter: Reporter) -> Counter[str]:
     """Explain and store every pending part; returns remarks about masks, boxes and texts with their counts."""
-    loading = Loading(job.dataset, job.loaded.preprocess, job.grid, job.problems)
+    width = job.loaded.region_width if job.loaded.reads_regions else None
+    loading = Loading(job.dataset, job.loaded.preprocess, job.shared_grid, job.problems, width)
     explaining = Explaining(
         job.loaded,
         job.targets,
-        method=job.spec.method,
-        start_layer=job.start_layer,
+        job.settings,
         texts=job.dataset.text,
         labels=job.labels.index,
     )

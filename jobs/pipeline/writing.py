@@ -10,8 +10,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from jobs.pipeline.explaining import Chunk, Outcome
+from jobs.pipeline.explaining import Outcome
 from jobs.pipeline.progress import Tally
+from jobs.pipeline.results import Chunk
 from jobs.pipeline.rows import Rows
 from storage import RunWriter
 

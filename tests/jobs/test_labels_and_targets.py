@@ -51,13 +51,19 @@ def test_what_two_classes_share_belongs_to_neither() -> None:
     assert resolve(["crane"], ["crane, bird", "crane, machine"], 2).index.tolist() == [-1]
 
 
-def names(text: str | None, pairs: bool = False, known: list[str] | None = NAMES) -> list[tuple[str, tuple[int, ...]]]:
-    found = parse_target(text, model="timm:x", pairs=pairs, names=known, classes=None if pairs else 4)
+def names(
+    text: str | None, task: str = "classify", known: list[str] | None = NAMES
+) -> list[tuple[str, tuple[int, ...]]]:
+    found = parse_target(text, model="timm:x", task=task, names=known, classes=None if task == "pair" else 4)
     return [(target.name, target.classes) for target in found]
 
 
 def test_targets() -> None:
-    assert names(None) == [("predicted", ())] and names(None, pairs=True) == [("clip-logit", ())]
+    assert names(None) == [("predicted", ())] and names(None, "pair") == [("clip-logit", ())]
+    assert names(None, "answer") == names("predicted", "answer") == [("answer", ())]
+    assert names("both", "answer") == [("answer", ()), ("label", ())]
+    assert names("class:2", "answer") == [("class:tabby, tabby cat", (2,))]
+    assert names(None, "detect") == names("detections", "detect") == [("detections", ())]
     assert names("both") == [("predicted", ()), ("label", ())]
     assert names("class:tiger_cat") == [("class:tiger cat", (3,))]
     assert names("class:3", known=None) == [("class:3", (3,))]
@@ -66,20 +72,22 @@ def test_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "pairs", "message"),
+    ("text", "task", "message"),
     [
-        ("answer", False, "target 'answer' is not supported by timm:x; it can explain predicted"),
-        ("detections", True, "not supported by timm:x; it can explain clip-logit"),
-        ("label", True, "not supported by timm:x"),
-        ("clip-score", False, "not supported by timm:x"),
-        ("predict", False, "unknown target 'predict'; did you mean predicted?"),
-        ("class:", False, "not supported"),
-        ("class:tiger ca", False, "the model has no such class; did you mean tiger cat"),
-        ("class:9", False, "out of range: the model has 4 classes (0 to 3)"),
-        ("contrast:tench,nothing", False, "target class 'nothing'"),
+        ("answer", "classify", "target 'answer' is not supported by timm:x; it can explain predicted"),
+        ("detections", "pair", "not supported by timm:x; it can explain clip-logit"),
+        ("label", "detect", "target 'label' is not supported by timm:x; it can explain detections"),
+        ("detections", "answer", "it can explain answer, label"),
+        ("label", "pair", "not supported by timm:x"),
+        ("clip-score", "classify", "not supported by timm:x"),
+        ("predict", "classify", "unknown target 'predict'; did you mean predicted?"),
+        ("class:", "classify", "not supported"),
+        ("class:tiger ca", "classify", "the model has no such class; did you mean tiger cat"),
+        ("class:9", "classify", "out of range: the model has 4 classes (0 to 3)"),
+        ("contrast:tench,nothing", "classify", "target class 'nothing'"),
     ],
 )
-def test_wrong_targets(text: str, pairs: bool, message: str) -> None:
+def test_wrong_targets(text: str, task: str, message: str) -> None:
     with pytest.raises(JobError) as caught:
-        names(text, pairs)
+        names(text, task)
     assert message in str(caught.value)

@@ -66,7 +66,7 @@ def test_boxes_become_fractions(tmp_path: Path, arrays: dict[str, Any], size: tu
         ({"boxes": PIXELS[:, :3]}, SIZE, "boxes have shape [3, 3], expected [3, 4]"),
         ({"boxes": PIXELS * np.nan}, SIZE, "boxes are not finite"),
         ({"regions": PIXELS}, SIZE, "the features file has no 'boxes', only features, regions"),
-        ({"boxes": PIXELS, "features": FEATURES * np.inf}, SIZE, "features are not finite"),
+        ({"boxes": PIXELS, "features": FEATURES + np.inf}, SIZE, "features are not finite"),
         ({"boxes": PIXELS, "features": FEATURES[:, :3]}, SIZE, "features are 3 wide, the model reads 4"),
         ({"boxes": PIXELS, "features": FEATURES[0]}, SIZE, "features have shape [4], expected [regions, 4]"),
         ({"boxes": PIXELS[:0], "features": FEATURES[:0]}, SIZE, "features have shape [0, 4]"),

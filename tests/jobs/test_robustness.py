@@ -13,7 +13,7 @@ import torch
 
 from engine import EngineError, LoadedModel, load_model
 from jobs.errors import JobError
-from jobs.pipeline.explaining import Explaining, Outcome
+from jobs.pipeline.explaining import Explaining, Outcome, Settings
 from jobs.pipeline.loading import Batch, Loading, load
 from jobs.pipeline.plan import Plan, Task
 from jobs.readers import read_dataset
@@ -32,12 +32,12 @@ def batch_of(marked: tuple[int, ...] = ()) -> Batch:
     images = torch.randn(SAMPLES, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     images[list(marked), 0, 0, 0] = 100
     sizes, views = np.full((SAMPLES, 2), 32, np.int32), np.zeros((SAMPLES, 4), np.float32)
-    return Batch(Task(0, 0, SAMPLES, True), np.arange(SAMPLES), images, sizes, views, None, None)
+    return Batch(Task(0, 0, SAMPLES, True), np.arange(SAMPLES), {"image": images}, sizes, views)
 
 
 def explaining(loaded: LoadedModel, method: str = "gae") -> Explaining:
     labels = np.zeros(SAMPLES, np.int32)
-    return Explaining(loaded, [Target("predicted")], method=method, start_layer=0, texts=None, labels=labels)
+    return Explaining(loaded, [Target("predicted")], Settings(method), texts=None, labels=labels)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def test_a_transform_that_raises_costs_its_sample(photos: Path) -> None:
 
     loading = Loading(read_dataset(photos), Picky(), None, {})  # type: ignore[arg-type]
     batch = loading[Task(0, 0, 2, True)]
-    assert batch.images is None
+    assert batch.inputs == {} and len(batch.ids) == 0
     assert batch.failures[0] == (0, "preprocessing failed (ValueError: too small)")
 
 
