@@ -173,7 +173,10 @@ class _Request:
             raise EngineError(f"explain needs a torch module or what load_model returned, not {type(module).__name__}")
         adapter = find_adapter(module)
         chosen = make_method(method)
-        tokens = as_tokenizer(tokenizer) if tokenizer is not None else (loaded.tokenizer if loaded else None)
+        limits = adapter.text_limits(module)
+        tokens = loaded.tokenizer if loaded else None
+        if tokenizer is not None:
+            tokens = as_tokenizer(tokenizer, limits[1] if limits else None)
         batch = {k: v.clone() if v.is_inference() else v for k, v in adapter.prepare(module, inputs, tokens).items()}
         return cls(
             module=module,

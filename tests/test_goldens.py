@@ -394,5 +394,5 @@ def edge_relation(a, layers, family):
     for name, size in zip(names, sizes, strict=True):
         everything = torch.ones(1, size, dtype=torch.bool)
         streams[name] = Stream(name, content=everything, valid=everything)
-    relation = Relation(streams, steps, read, None, nan_is_zero=nan_is_zero)
+    relation = Relation(streams, steps, read, None, mutual=family == "lxmert", nan_is_zero=nan_is_zero)
     return relation, dict(zip(order, [step.site for step in relation], strict=True))

@@ -84,6 +84,7 @@ class Lxmert(RegionAdapter):
             steps=self.steps(model),
             read="text",
             row=row,
+            mutual=True,
             clears_read_out=True,
             nan_is_zero=False,
         )

@@ -56,6 +56,8 @@ class Relation:
         steps: see :data:`Steps`.
         read: the stream that the answer is read from.
         row: row over that stream, [B, N]; None when the target names it (the query of a detector).
+        mutual: the streams look at each other (co-attention), though the steps may show one direction only: what
+            the other direction would do in the last layer cannot reach the answer.
         clears_read_out: set the read-out token's own entry to zero at the very end (LXMERT's code does).
         nan_is_zero: what the authors' code makes of 0/0 in eq. 8-9: True, NaN entries of an addition become zero
             (DETR); False, NaN stays (LXMERT).
@@ -67,6 +69,7 @@ class Relation:
     steps: Steps
     read: str
     row: Tensor | None
+    mutual: bool = False
     clears_read_out: bool = False
     nan_is_zero: bool = True
     grid: tuple[int, int] | None = None
@@ -77,8 +80,9 @@ class Relation:
 
     @cached_property
     def cross_pairs(self) -> set[tuple[str, str]]:
-        """Pairs (query stream, key stream) with a cross-attention."""
-        return {(step.query, step.key) for step in self if not step.is_self}
+        """Pairs (query stream, key stream) that relevancy passes between."""
+        pairs = {(step.query, step.key) for step in self if not step.is_self}
+        return pairs | {(key, query) for query, key in pairs} if self.mutual else pairs
 
     @property
     def answers(self) -> tuple[tuple[str, str], ...]:
