@@ -7,6 +7,8 @@ from typing import Any
 
 import timm
 import torch
+from open_clip.coca_model import CoCa
+from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from timm.models.beit import Beit
 from timm.models.eva import Eva
@@ -69,6 +71,22 @@ def _siglip_open_clip() -> nn.Module:
     text = {**TEXT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True}
     model = CustomTextCLIP(24, CLIPVisionCfg(**vision), CLIPTextCfg(**text), init_logit_bias=-1.0)
     model.visual.trunk = VisionTransformer(**{**VIT, "num_classes": 0}, global_pool="map", class_token=False)
+    return model
+
+
+def _coca(**vision: Any) -> nn.Module:
+    image = {**VISION, "attentional_pool": True, "attn_pooler_queries": 5, "attn_pooler_heads": 2, **vision}
+    text = {**TEXT, "embed_cls": True, "output_tokens": True}
+    decoder = {**TEXT, "attn_pooler_heads": 2}
+    model = CoCa(16, multimodal_cfg=decoder, text_cfg=text, vision_cfg={**image, "output_tokens": True})
+    nn.init.normal_(model.text_decoder.text_projection)  # open_clip leaves it uninitialised
+    return model
+
+
+def _open_clip_hf_text(config: Any, pooler: str) -> nn.Module:
+    """A Hugging Face text tower from a configuration; open_clip itself only builds one by a hub name."""
+    model = CustomTextCLIP(16, CLIPVisionCfg(**VISION), CLIPTextCfg(**TEXT))
+    model.text = HFTextEncoder("none", 16, config=config, pooler_type=pooler, proj_type="linear")
     return model
 
 
@@ -151,6 +169,10 @@ PAIRS: dict[str, Callable[[], nn.Module]] = {
     "open_clip": lambda: CLIP(16, CLIPVisionCfg(**VISION), CLIPTextCfg(**TEXT), quick_gelu=True),
     "open_clip_custom_avg": lambda: CustomTextCLIP(16, CLIPVisionCfg(**VISION, pool_type="avg"), CLIPTextCfg(**TEXT)),
     "open_clip_siglip": _siglip_open_clip,
+    "open_clip_coca": _coca,
+    "open_clip_coca_avg": lambda: _coca(pool_type="avg"),
+    "open_clip_roberta_mean": lambda: _open_clip_hf_text(RobertaConfig(**HF_BERT), "mean_pooler"),
+    "open_clip_bert_cls": lambda: _open_clip_hf_text(BertConfig(**HF_BERT), "cls_pooler"),
     "hf_clip": _hf_clip,
     "hf_siglip": _hf_siglip,
     "hf_siglip2": _hf_siglip2,

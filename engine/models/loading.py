@@ -263,7 +263,7 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     adapter = find_adapter(model)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, name)
-    context = adapter.text_limits(model)[1]
+    context = min(adapter.text_limits(model)[1], int(tokenizer.context_length or 1 << 30))
     return LoadedModel(model, name, adapter, open_clip_preprocess(model), as_tokenizer(tokenizer, context), None)
 
 

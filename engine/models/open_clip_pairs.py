@@ -1,9 +1,15 @@
-"""open_clip: CLIP and SigLIP with native or timm image towers and native text towers."""
+"""open_clip: CLIP, SigLIP and CoCa with native or timm image towers and native or Hugging Face text towers."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+from open_clip.coca_model import CoCa
+from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import TextTransformer, VisionTransformer
@@ -11,26 +17,35 @@ from torch import Tensor, nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower
+from engine.models.hf_text import bert_limits
+from engine.models.hugging_face import under_sdpa
 from engine.models.pairs import PairAdapter, text_tower
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.timm_vit import TimmViT, check_timm_trunk, timm_image_tower
 from engine.targets import Output
 
+HF_BLOCKS = {"bert", "roberta", "xlm-roberta"}
+"""Model types of Hugging Face text towers whose blocks are ``encoder.layer.N.attention.self``."""
+
 
 class OpenClipPairs(PairAdapter):
-    """``open_clip.CLIP`` and ``open_clip.CustomTextCLIP``."""
+    """``open_clip.CLIP``, ``open_clip.CustomTextCLIP`` and the contrastive part of ``open_clip.CoCa``.
+
+    CoCa's image tower is read by an attentional pooler (its first query), its text tower from a class token that is
+    appended to each text.
+    """
 
     family = "clip"
     library = "open_clip"
-    description = "CLIP and SigLIP of open_clip: native ViT or timm image tower, causal or bidirectional text tower"
+    description = "CLIP, SigLIP and CoCa of open_clip: native ViT or timm image tower, native or BERT-like text tower"
     example = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
     def recognises(self, model: nn.Module) -> bool:
-        """CLIP and CustomTextCLIP."""
-        return isinstance(model, CLIP | CustomTextCLIP)
+        """CLIP, CustomTextCLIP and CoCa."""
+        return isinstance(model, CLIP | CustomTextCLIP | CoCa)
 
     def check(self, model: nn.Module) -> None:
-        """Refuse convolutional image towers, attentional poolers and Hugging Face text towers."""
+        """Refuse convolutional image towers, chained poolers and unknown text towers."""
         visual = _image_part(model)
         if isinstance(visual, TimmModel):
             if not TimmViT().recognises(visual.trunk):
@@ -38,13 +53,12 @@ class OpenClipPairs(PairAdapter):
             check_timm_trunk(visual.trunk)
         elif not isinstance(visual, VisionTransformer):
             raise UnsupportedModel(f"open_clip image tower {type(visual).__name__} has no transformer to explain")
-        elif visual.attn_pool is not None:
-            raise UnsupportedModel("open_clip image tower with an attentional pooler (CoCa) is not supported yet")
-        text = getattr(model, "text", None)
-        if text is not None and not isinstance(text, TextTransformer):
-            raise UnsupportedModel(f"open_clip text tower {type(text).__name__} is not supported yet")
-        if getattr(text, "cls_emb", None) is not None:
-            raise UnsupportedModel("open_clip text tower with a class token (CoCa) is not supported yet")
+        elif visual.attn_pool is not None and (visual.attn_pool_type or visual.pool_type not in ("tok", "avg")):
+            raise UnsupportedModel(
+                f"open_clip image tower with attentional pool {visual.attn_pool_type or visual.pool_type!r} "
+                "is not supported: only the pooler of the published CoCa weights is"
+            )
+        _check_text(getattr(model, "text", None))
 
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
         """Image and text stream."""
@@ -64,12 +78,19 @@ class OpenClipPairs(PairAdapter):
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Blocks of both towers."""
         visual: Any = _image_part(model)
+        text = _text_part(model).transformer
         blocks = visual.trunk.blocks if isinstance(visual, TimmModel) else visual.transformer.resblocks
-        return {"image": len(blocks), "text": len(_text_part(model).transformer.resblocks)}
+        return {"image": len(blocks), "text": len(text.resblocks if hasattr(text, "resblocks") else text.encoder.layer)}
+
+    def scope(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Attention of a Hugging Face text tower through sdpa."""
+        return under_sdpa(model)
 
     def text_limits(self, model: nn.Module) -> tuple[int, int]:
         """Vocabulary and context."""
         text = _text_part(model)
+        if isinstance(text, HFTextEncoder):
+            return bert_limits(text.transformer)
         return int(text.vocab_size), int(text.context_length)
 
     def _image(self, model: nn.Module, images: Tensor) -> Tower:
@@ -78,30 +99,75 @@ class OpenClipPairs(PairAdapter):
             return timm_image_tower(visual.trunk, images, path="visual.trunk")
         depth, grid = len(visual.transformer.resblocks), tuple(int(n) for n in visual.grid_size)
         batch, tokens = len(images), 1 + grid[0] * grid[1]
+        pooled = visual.attn_pool is not None
+        read = len(visual.attn_pool.query) if pooled else tokens
         mean = visual.pool_type == "avg"
         return Tower(
             modality="image",
             layers=tuple(f"visual.transformer.resblocks.{i}.attn" for i in range(depth)),
             states=f"visual.transformer.resblocks.{depth - 1}",
-            start=mean_row(batch, tokens, 1, images) if mean else token_row(batch, tokens, (0,), images),
+            start=mean_row(batch, read, 1, images) if mean else token_row(batch, read, (0,), images),
             content=content_after(batch, tokens, 1, images.device),
             prefix=1,
             grid=(grid[0], grid[1]),
+            pool="visual.attn_pool.attn" if pooled else None,
         )
 
     def _text(self, model: nn.Module, batch: Batch) -> Tower:
         text = _text_part(model)
+        if isinstance(text, HFTextEncoder):
+            return _hf_text(text, batch)
         inside = text is model
-        dot = "" if inside else "text."
+        dot, appended = "" if inside else "text.", getattr(text, "cls_emb", None) is not None
         depth = len(text.transformer.resblocks)
-        return text_tower(
+        tower = text_tower(
             tuple(f"{dot}transformer.resblocks.{i}.attn" for i in range(depth)),
             f"{dot}transformer.resblocks.{depth - 1}",
             batch,
-            pooling=str(text.text_pool_type if inside else text.pool_type),
+            # a class token takes the place of whatever pooling is configured
+            pooling="last" if appended else str(text.text_pool_type if inside else text.pool_type),
             end_id=int(text.text_eos_id if inside else text.eos_id),
             pad_id=getattr(text, "pad_id", None),
         )
+        return _with_class_token(tower) if appended else tower
+
+
+def _check_text(text: Any) -> None:
+    if isinstance(text, HFTextEncoder):
+        kind, pooler, names = text.config.model_type, type(text.pooler).__name__, ", ".join(sorted(HF_BLOCKS))
+        if kind not in HF_BLOCKS:
+            raise UnsupportedModel(f"open_clip text tower of type {kind!r} is not supported; {names} are")
+        if pooler == "MaxPooler":
+            raise UnsupportedModel(
+                "open_clip text tower with max pooling is not supported: every channel reads another token"
+            )
+    elif text is not None and not isinstance(text, TextTransformer):
+        raise UnsupportedModel(f"open_clip text tower {type(text).__name__} is not supported")
+
+
+def _with_class_token(tower: Tower) -> Tower:
+    """Append the class token, which is read, to a text stream."""
+    content = F.pad(tower.content, (0, 1))
+    start = torch.zeros_like(content, dtype=tower.start.dtype)
+    start[:, -1] = 1.0
+    return replace(tower, start=start, content=content, split={"text": (0, tower.tokens)})
+
+
+def _hf_text(text: Any, batch: Batch) -> Tower:
+    """A BERT-like text tower: padding is masked, the class token or the mean over the other tokens is read."""
+    ids, blocks = batch["text"], "text.transformer.encoder.layer"
+    valid = ids != text.config.pad_token_id
+    like, depth = batch["image"], len(text.transformer.encoder.layer)
+    mean = valid.to(like.dtype) / valid.sum(dim=1, keepdim=True)
+    first = token_row(len(ids), ids.shape[1], (0,), like)
+    return Tower(
+        modality="text",
+        layers=tuple(f"{blocks}.{i}.attention.self" for i in range(depth)),
+        states=f"{blocks}.{depth - 1}",
+        start=mean if type(text.pooler).__name__ == "MeanPooler" else first,
+        content=valid & ~batch["special"] if "special" in batch else valid,
+        valid=valid,
+    )
 
 
 def _image_part(model: nn.Module) -> nn.Module:

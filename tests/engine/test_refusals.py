@@ -90,3 +90,19 @@ def test_target_names_with_class_names():
     assert as_target("contrast:sea, calm,12", False, names).score(output) == -3
     with pytest.raises(UnknownName, match="did you mean 'tree'"):
         as_target("class:three", False, names)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: zoo._coca(attentional_pool="parallel"), "attentional pool 'parallel' is not supported"),
+        (lambda: zoo._coca(attentional_pool="cascade"), "attentional pool 'cascade' is not supported"),
+        (
+            lambda: zoo._open_clip_hf_text(zoo.BertConfig(**zoo.HF_BERT), "max_pooler"),
+            "every channel reads another token",
+        ),
+    ],
+)
+def test_towers_of_pairs_that_are_refused(build, message):
+    with pytest.raises(UnsupportedModel, match=message):
+        explain(build(), zoo.inputs("open_clip"))
