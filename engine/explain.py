@@ -173,10 +173,9 @@ class _Request:
             raise EngineError(f"explain needs a torch module or what load_model returned, not {type(module).__name__}")
         adapter = find_adapter(module)
         chosen = make_method(method)
-        limits = adapter.text_limits(module)
         tokens = loaded.tokenizer if loaded else None
         if tokenizer is not None:
-            tokens = as_tokenizer(tokenizer, limits[1] if limits else None)
+            tokens = as_tokenizer(tokenizer, adapter.text_limits(module)[1] if "text" in adapter.modalities else None)
         batch = {k: v.clone() if v.is_inference() else v for k, v in adapter.prepare(module, inputs, tokens).items()}
         return cls(
             module=module,
