@@ -36,11 +36,10 @@ NAMES = ("forward", "limit", "stream", "record", "authors")
 def build() -> DetrForObjectDetection:
     """DETR of the standard size behind a light backbone of stride 32: the backbone is not what is measured."""
     torch.manual_seed(0)
-    backbone = ResNetConfig(
-        embedding_size=32, hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 1, 1], layer_type="basic",
-        out_features=["stage4"],
-    )  # fmt: skip
-    model = DetrForObjectDetection(DetrConfig(use_timm_backbone=False, backbone_config=backbone)).eval()
+    widths: dict[str, Any] = {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1]}
+    backbone: dict[str, Any] = {"layer_type": "basic", "out_features": ["stage4"], **widths}
+    settings: dict[str, Any] = {"use_timm_backbone": False, "backbone_config": ResNetConfig(**backbone)}
+    model = DetrForObjectDetection(DetrConfig(**settings)).eval()
     with torch.no_grad():
         for parameter in model.model.decoder.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.02)
