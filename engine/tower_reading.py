@@ -58,7 +58,7 @@ class TowerReading(Reading):
         """Given rows."""
         whole = []
         for tower in self.towers:
-            row = torch.zeros_like(tower.content, dtype=torch.float32)
+            row = torch.zeros_like(tower.content, dtype=next(iter(rows.values())).dtype)
             for modality, (first, last) in tower.ranges.items():
                 row[:, first:last] = rows[modality]
             whole.append(row)
@@ -72,6 +72,11 @@ class TowerReading(Reading):
     def grid(self) -> tuple[int, int] | None:
         """Grid of the image tower."""
         return next((t.grid for t in self.towers if t.grid), None)
+
+    @property
+    def grids(self) -> Tensor | None:
+        """Grid of each picture, where pictures may differ in size."""
+        return next((t.grids for t in self.towers if t.grids is not None), None)
 
     def parts(self, rows: Sequence[Tensor], states: Maps) -> tuple[Part, ...]:
         """Cut the row of each tower, [B, N], into modalities."""

@@ -45,6 +45,9 @@ from transformers import (
     SiglipConfig,
     SiglipForImageClassification,
     SiglipModel,
+    ViltConfig,
+    ViltForImageAndTextRetrieval,
+    ViltForQuestionAnswering,
     ViTConfig,
     ViTForImageClassification,
     ViTMSNConfig,
@@ -178,7 +181,14 @@ PAIRS: dict[str, Callable[[], nn.Module]] = {
     "hf_siglip2": _hf_siglip2,
 }
 
-ALL = {**CLASSIFIERS, **TEXTS, **PAIRS}
+VILT = {k: v for k, v in HF_BERT.items() if k != "num_labels"} | {"image_size": 32, "patch_size": 8}
+
+JOINT: dict[str, Callable[[], nn.Module]] = {
+    "hf_vilt": lambda: ViltForQuestionAnswering(ViltConfig(**VILT, num_labels=5)),
+    "hf_vilt_retrieval": lambda: ViltForImageAndTextRetrieval(ViltConfig(**VILT)),
+}
+
+ALL = {**CLASSIFIERS, **TEXTS, **PAIRS, **JOINT}
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -198,10 +208,11 @@ def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
     images = torch.randn(batch, 3, 32, 32, generator=generator)
     if name in CLASSIFIERS:
         return images
-    if name in TEXTS:
+    if name in TEXTS or name in JOINT:
         lengths = 3 + (2 * torch.arange(batch)) % 5
         mask = (torch.arange(9) < lengths[:, None]).long()
-        return {"text": torch.randint(2, 40, (batch, 9), generator=generator) * mask, "attention_mask": mask}
+        texts = {"text": torch.randint(2, 40, (batch, 9), generator=generator) * mask, "attention_mask": mask}
+        return texts if name in TEXTS else {**texts, "image": images, "pixel_mask": _pixel_mask(batch)}
     ids = torch.zeros(batch, 9, dtype=torch.long)
     for i in range(batch):
         length = 3 + (2 * i) % 5
@@ -209,6 +220,13 @@ def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
         ids[i, 1 : 1 + length] = torch.randint(1, 38, (length,), generator=generator)
         ids[i, 1 + length] = 39
     return {"image": images, "text": ids}
+
+
+def _pixel_mask(batch: int) -> torch.Tensor:
+    """Every second picture is smaller than the rest: 24 x 16 in the top left corner of 32 x 32."""
+    mask = torch.ones(batch, 32, 32, dtype=torch.long)
+    mask[1::2, 24:], mask[1::2, :, 16:] = 0, 0
+    return mask
 
 
 def take(data: Any, rows: slice) -> Any:

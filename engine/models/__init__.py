@@ -15,6 +15,7 @@ from engine.models.hf_vision import HFVision
 from engine.models.lxmert import Lxmert
 from engine.models.open_clip_pairs import OpenClipPairs
 from engine.models.timm_vit import TimmViT
+from engine.models.vilt import Vilt, ViltRetrieval
 from engine.models.visual_bert import VisualBert
 
 ADAPTERS: tuple[Adapter, ...] = (
@@ -26,12 +27,15 @@ ADAPTERS: tuple[Adapter, ...] = (
     VisualBert(),
     Lxmert(),
     Detr(),
+    Vilt(),
+    ViltRetrieval(),
 )
 
 REFUSED = {
     "SwinTransformer": "windowed attention is not supported yet",
     "SwinTransformerV2": "windowed attention is not supported yet",
     "SwinForImageClassification": "windowed attention is not supported yet",
+    "ViltForImagesAndTextClassification": "it compares two pictures; one picture and one text are explained at a time",
     "Xcit": "its attention runs over channels, not tokens",
     "DeformableDetrForObjectDetection": "deformable attention samples points: there is no attention map",
 }

@@ -31,6 +31,7 @@ class Tower:
         content: tokens that are shown, [B, N] boolean (no CLS, registers, start, end or padding tokens).
         prefix: leading tokens that are dropped from the relevancy (image towers).
         grid: rows and columns of the shown image tokens.
+        grids: of these, rows and columns that are not padding, [B, 2], where pictures may differ in size.
         pool: path of an attention pool that follows the layers, its queries being latents.
         pool_offset: first token that the pool reads.
         split: token range [first, last) of each modality of a joint stream.
@@ -48,6 +49,7 @@ class Tower:
     content: Tensor
     prefix: int = 0
     grid: tuple[int, int] | None = None
+    grids: Tensor | None = None
     pool: str | None = None
     pool_offset: int = 0
     split: Mapping[str, tuple[int, int]] | None = None
