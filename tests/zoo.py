@@ -19,6 +19,8 @@ from transformers import (
     BeitForImageClassification,
     BertConfig,
     BertForSequenceClassification,
+    BlipConfig,
+    BlipForImageTextRetrieval,
     CamembertConfig,
     CamembertForSequenceClassification,
     CLIPConfig,
@@ -188,7 +190,18 @@ JOINT: dict[str, Callable[[], nn.Module]] = {
     "hf_vilt_retrieval": lambda: ViltForImageAndTextRetrieval(ViltConfig(**VILT)),
 }
 
-ALL = {**CLASSIFIERS, **TEXTS, **PAIRS, **JOINT}
+BLIP_TEXT = {
+    "vocab_size": 40, "hidden_size": 24, "encoder_hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 3, "max_position_embeddings": 12, "pad_token_id": 0, "bos_token_id": 38, "sep_token_id": 39,
+}  # fmt: skip
+
+RELATED: dict[str, Callable[[], nn.Module]] = {
+    "hf_blip_itm": lambda: BlipForImageTextRetrieval(
+        BlipConfig(text_config=BLIP_TEXT, vision_config=HF_VISION, image_text_hidden_size=16)
+    ),
+}
+
+ALL = {**CLASSIFIERS, **TEXTS, **PAIRS, **JOINT, **RELATED}
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -208,11 +221,13 @@ def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
     images = torch.randn(batch, 3, 32, 32, generator=generator)
     if name in CLASSIFIERS:
         return images
-    if name in TEXTS or name in JOINT:
+    if name in {**TEXTS, **JOINT, **RELATED}:
         lengths = 3 + (2 * torch.arange(batch)) % 5
         mask = (torch.arange(9) < lengths[:, None]).long()
         texts = {"text": torch.randint(2, 40, (batch, 9), generator=generator) * mask, "attention_mask": mask}
-        return texts if name in TEXTS else {**texts, "image": images, "pixel_mask": _pixel_mask(batch)}
+        if name in JOINT:
+            return {**texts, "image": images, "pixel_mask": _pixel_mask(batch)}
+        return texts if name in TEXTS else {**texts, "image": images}
     ids = torch.zeros(batch, 9, dtype=torch.long)
     for i in range(batch):
         length = 3 + (2 * i) % 5

@@ -8,6 +8,7 @@ from torch import nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Adapter
+from engine.models.blip import BlipMatching
 from engine.models.detr import Detr
 from engine.models.hf_pairs import HFPairs
 from engine.models.hf_text import HFText
@@ -29,6 +30,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     Detr(),
     Vilt(),
     ViltRetrieval(),
+    BlipMatching(),
 )
 
 REFUSED = {

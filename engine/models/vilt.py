@@ -9,18 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import EngineError
-from engine.models.adapter import Adapter, Batch, Inputs, Tower
-from engine.models.pixel_mask import checked_mask, valid_cells
-from engine.models.questions import check_ids, question_batch, text_content
+from engine.models.adapter import Batch, Inputs, Tower
+from engine.models.picture_text import PictureTextAdapter
+from engine.models.pixel_mask import valid_cells
+from engine.models.questions import text_content
 from engine.models.readout import token_row
-from engine.models.timm_vit import image_tensor
 from engine.models.tokens import TextTokenizer
 from engine.targets import Output
 
 _BLOCKS = "vilt.encoder.layer"
 
 
-class Vilt(Adapter):
+class Vilt(PictureTextAdapter):
     """``ViltForQuestionAnswering``: text first, then the image; the classifier reads the first text token.
 
     The library takes the patches in random order. Attention does not depend on the order, so they are put back into
@@ -28,9 +28,7 @@ class Vilt(Adapter):
     """
 
     family = "vilt"
-    library = "transformers"
     task = "answer"
-    modalities = ("image", "text")
     description = "ViLT: question answering over pixels, one stream of words and patches"
     example = "hf:dandelin/vilt-b32-finetuned-vqa"
 
@@ -42,19 +40,9 @@ class Vilt(Adapter):
         """Every configuration of the class is understood; pictures that would lose patches are refused one by one."""
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
-        """``{"image": [B, 3, H, W], "text": texts or ids, "pixel_mask": [B, H, W] (1 = picture)}``."""
-        if isinstance(inputs, Tensor):
-            raise EngineError("ViLT needs {'image': images, 'text': texts}, not one tensor")
-        images = image_tensor(model, inputs)
-        batch = question_batch(inputs, tokenizer, images.device)
-        check_ids(batch["text"], self.text_limits(model))
-        if len(batch["text"]) != len(images):
-            raise EngineError(
-                f"{len(images)} images but {len(batch['text'])} texts: row i of both must belong together"
-            )
-        batch["image"] = images
-        mask = checked_mask(inputs.get("pixel_mask"), images)
-        batch["pixel_mask"] = torch.ones_like(images[:, 0], dtype=torch.long) if mask is None else mask
+        """As for all models of a picture and a text; without a mask all pixels are picture."""
+        batch = super().prepare(model, inputs, tokenizer)
+        batch.setdefault("pixel_mask", torch.ones_like(batch["image"][:, 0], dtype=torch.long))
         self._check_patches(model, batch)
         return batch
 
