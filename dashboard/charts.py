@@ -16,6 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard import colormaps
+from dashboard.boxes import RegionMap, owners
 from dashboard.overlays import Floats, View
 from dashboard.selection import clip
 
@@ -23,6 +24,7 @@ DONE, BAD, OPEN = "#2a9d9f", "#d65f50", "#9aa7b4"  # explained, failed, not yet;
 LABEL, OTHER = "#d08a2e", "#2a9d9f"
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 MAX_CLASSES = 24
+HOVER_CELLS = 80  # cells of the longer side that answer the pointer over regions
 
 
 def plain(text: object, length: int = 28) -> str:
@@ -217,15 +219,15 @@ def top_classes(names: Sequence[str], probabilities: Sequence[float], label: str
 def picture(
     jpeg: bytes,
     size: tuple[int, int],
-    relevancy: Floats | None,
+    relevancy: Floats | RegionMap | None,
     view: View,
     colormap: str,
     room: int = 600,
 ) -> go.Figure:
     """The painted picture [width, height] with the relevancy of each token cell under the pointer.
 
-    ``relevancy`` is the raw map [rows, columns], ``view`` its rectangle as fractions of the picture, ``room``
-    the width in pixels that the chart will have about; its height follows from the shape of the picture.
+    ``relevancy`` is the raw map [rows, columns] or a map over regions, ``view`` its rectangle as fractions of the
+    picture, ``room`` the width in pixels that the chart will have about; its height follows from its shape.
     """
     width, height = size
     figure = go.Figure()
@@ -240,7 +242,9 @@ def picture(
         sizing="stretch",
         layer="below",
     )
-    if relevancy is not None:
+    if isinstance(relevancy, RegionMap):
+        figure.add_trace(_hover_regions(relevancy, size))
+    elif relevancy is not None:
         figure.add_trace(_hover_cells(relevancy, view, size, colormap))
     figure.update_xaxes(visible=False, range=[0, width], fixedrange=True, constrain="domain", constraintoward="left")
     figure.update_yaxes(
@@ -275,4 +279,27 @@ def _hover_cells(relevancy: Floats, view: View, size: tuple[int, int], colormap:
         hovertemplate="relevancy %{z:.4g}<br>%{customdata[3]:.0%} of the strongest token<br>"
         f"rank %{{customdata[2]}} of {values.size}<br>"
         "row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+    )
+
+
+def _hover_regions(regions: RegionMap, size: tuple[int, int]) -> go.Heatmap:
+    """An invisible heat map over the picture that answers the pointer with the most relevant region under it."""
+    width, height = size
+    scale = HOVER_CELLS / max(size)
+    columns, rows = max(round(width * scale), 1), max(round(height * scale), 1)
+    owner = owners(regions, (columns, rows))
+    values = np.nan_to_num(np.asarray(regions.values, dtype=float))
+    ranks = np.argsort(np.argsort(-values, kind="stable")) + 1
+    top = values.max() if values.max() > 0 else 1.0
+    cells = [[[int(ranks[i]), values[i] / top] if i >= 0 else [0, 0.0] for i in row] for row in owner]
+    return go.Heatmap(
+        x=np.linspace(0, width, columns + 1),
+        y=np.linspace(0, height, rows + 1),
+        z=np.where(owner >= 0, values[owner], np.nan),
+        customdata=cells,
+        opacity=0.0,
+        showscale=False,
+        hoverongaps=False,
+        hovertemplate="relevancy %{z:.4g}<br>%{customdata[1]:.0%} of the strongest region<br>"
+        f"rank %{{customdata[0]}} of {len(values)}<extra></extra>",
     )

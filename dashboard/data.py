@@ -78,6 +78,11 @@ class Run:
         return (int(grid[0]), int(grid[1])) if grid else None
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether the samples have pictures; a text classifier's have none."""
+        return self.record.model.get("modalities") != ["text"]
+
+    @property
     def class_names(self) -> list[str] | None:
         """The names of the classes by index, when the model or the dataset knows them."""
         names = self.record.model.get("class_names") or self.record.dataset.get("class_names")
@@ -88,9 +93,9 @@ class Run:
         return self.reader.progress()
 
     def targets(self) -> dict[str, list[str]]:
-        """The explained targets, 'predicted' first, each with its modalities (image before text)."""
+        """The explained targets, 'predicted' first, detections in order, each with its modalities (image, text)."""
         found: dict[str, list[str]] = {}
-        for row in sorted(self._ask("targets"), key=lambda row: row["target"] != "predicted"):
+        for row in sorted(self._ask("targets"), key=lambda row: _place(row["target"])):
             found.setdefault(row["target"], []).append(row["modality"])
         return {target: sorted(modalities) for target, modalities in found.items()}
 
@@ -148,6 +153,12 @@ class Run:
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         return _ask(str(self.store), self.id, self.reader.version, name, arguments, self.reader)
+
+
+def _place(target: str) -> tuple[bool, int]:
+    """What was predicted first, detections by their number; the others stay as they are."""
+    number = target.removeprefix("detection:")
+    return target not in ("predicted", "answer"), int(number) if number.isdecimal() else -1
 
 
 def failure_counts(reader: RunReader) -> list[Row]:

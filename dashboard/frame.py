@@ -129,6 +129,7 @@ def choices(runs: list[Row]) -> None:
             st.selectbox(
                 "Explained target",
                 targets,
+                format_func=target_name,
                 help="Which score of the model the relevancy explains.",
                 **state.control("target", chosen.target, lambda v: state.change(target=v)),
             )
@@ -141,6 +142,12 @@ def choices(runs: list[Row]) -> None:
                 width="stretch",
                 **state.control("modality", chosen.modality, lambda v: state.change(modality=v)),
             )
+
+
+def target_name(target: str) -> str:
+    """A target as people read it; detections count from 1."""
+    number = target.removeprefix("detection:")
+    return f"detection {int(number) + 1}" if number != target and number.isdecimal() else target
 
 
 def _run_names(runs: list[Row]) -> dict[str, str]:

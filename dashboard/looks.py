@@ -34,12 +34,18 @@ def controls() -> None:
         disabled=look.mode != "overlay",
         **state.control("look_opacity", look.opacity, lambda v: state.change_look(opacity=v)),
     )
+    colors(disabled=look.mode == "original")
+
+
+def colors(*, disabled: bool = False) -> None:
+    """The colour map alone: all that matters where there are only words."""
+    look = state.current().look
     st.selectbox(
         "Colours",
         colormaps.NAMES,
         format_func=str.capitalize,
         width=130,
-        disabled=look.mode == "original",
+        disabled=disabled,
         **state.control("look_colors", look.colormap, lambda v: state.change_look(colormap=v)),
     )
 
@@ -50,8 +56,11 @@ def legend(rows: Sequence[Row]) -> None:
     if look.mode == "original":
         return
     cropped = any(view_of(row)[:2] > (0.0, 0.0) or view_of(row)[2:] < (1.0, 1.0) for row in rows)
-    words = "least to most relevant token of each picture"
-    if cropped:
+    regions = any(row.get("regions") for row in rows)
+    words = f"least to most relevant {'region' if regions else 'token'} of each picture"
+    if regions:
+        words += "; the strongest are numbered; faded: no region there"
+    elif cropped:
         words += "; grey: cropped away, never seen by the model"
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.image(_bar(look.colormap), width=150, alt=f"Colour scale {look.colormap} from least to most relevant")

@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from dashboard import colormaps
+from dashboard.boxes import STRONGEST, STRONGEST_ON_TILES, Box, RegionMap, is_tile, outline, owners
 
-PAINTER_VERSION = 1  # part of every cache key: raise it when the same input gives another picture
+PAINTER_VERSION = 2  # part of every cache key: raise it when the same input gives another picture
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 MODES = ("overlay", "original", "map")
 MAX_PIXELS = 200_000_000  # refuse decompression bombs
 FLOOR = 0.25  # share of the opacity that the least relevant token gets, so that the picture stays readable there
 MATS = {"light": (238, 241, 244), "dark": (26, 34, 42)}  # around a picture on a square tile, by theme
+REGION_SHARE = 0.65  # of the opacity: a box has one colour all over, and what is in it must stay visible
 UNSEEN = np.array([128.0, 128.0, 128.0])  # grey that stands for "the model never saw this"
 
 View = tuple[float, float, float, float]
@@ -105,16 +107,44 @@ def spread(relevancy: Floats, view: View, size: tuple[int, int]) -> tuple[NDArra
     return heat, seen
 
 
-def blend(picture: Image.Image, relevancy: Floats | None, view: View, look: Look) -> Image.Image:
-    """The picture in the chosen look. Where the model saw nothing it is dimmed (not in mode 'original')."""
+def shade(regions: RegionMap, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Heat [height, width] in 0..1 of a region map, the most relevant box on top, and the mask of what boxes cover."""
+    owner = owners(regions, size)
+    heat = np.append(normalise(regions.values), 0.0)[owner]  # -1, no region, picks the zero at the end
+    return heat, owner >= 0
+
+
+def blend(
+    picture: Image.Image, relevancy: Floats | RegionMap | None, view: View, look: Look, box: Box | None = None
+) -> Image.Image:
+    """The picture in the chosen look. Where the model saw nothing it is dimmed (not in mode 'original').
+
+    The strongest regions of a region map are outlined and numbered; so is ``box``, that of a detection, in any mode.
+    """
+    painted = _painted(picture, relevancy, view, look)
+    if isinstance(relevancy, RegionMap) and look.mode != "original":
+        most = STRONGEST_ON_TILES if is_tile(picture.size) else STRONGEST
+        ranked = list(enumerate(relevancy.strongest(most), 1))
+        for rank, i in reversed(ranked):  # the first one on top
+            painted = outline(painted, relevancy.boxes[i], str(rank))
+    return painted if box is None else outline(painted, box)
+
+
+def _painted(picture: Image.Image, relevancy: Floats | RegionMap | None, view: View, look: Look) -> Image.Image:
     if relevancy is None or look.mode == "original":
         return picture
     pixels = np.asarray(picture, dtype=np.float64)
-    heat, seen = spread(relevancy, view, picture.size)
+    if isinstance(relevancy, RegionMap):
+        heat, seen = shade(relevancy, picture.size)
+    else:
+        heat, seen = spread(relevancy, view, picture.size)
     colors = colormaps.paint(heat, look.colormap).astype(np.float64)
-    weight = 1.0 if look.mode == "map" else (look.opacity / 100 * (FLOOR + (1 - FLOOR) * heat))[..., None]
+    opacity = look.opacity / 100 * (REGION_SHARE if isinstance(relevancy, RegionMap) else 1.0)
+    weight = 1.0 if look.mode == "map" else (opacity * (FLOOR + (1 - FLOOR) * heat))[..., None]
     painted = pixels * (1 - weight) + colors * weight
     dimmed = np.broadcast_to(UNSEEN, pixels.shape) if look.mode == "map" else _dim(pixels)
+    if isinstance(relevancy, RegionMap) and look.mode != "map":
+        dimmed = (dimmed + pixels) / 2  # not cropped away, only not described by a region
     return Image.fromarray(np.where(seen[..., None], painted, dimmed).round().astype(np.uint8))
 
 
@@ -130,6 +160,13 @@ def on_square(picture: Image.Image, side: int, theme: str = "light") -> Image.Im
     square = Image.new("RGB", (side, side), MATS[theme])
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     return square
+
+
+def empty(side: int, size: tuple[int, int] | None, theme: str = "light") -> Image.Image:
+    """A plain ground in the shape of a picture that is not there, for boxes to be drawn on."""
+    width, height = size or (4, 3)
+    scale = side / max(width, height)
+    return Image.new("RGB", (max(round(width * scale), 1), max(round(height * scale), 1)), MATS[theme])
 
 
 def notice(text: str, side: int, theme: str = "light") -> Image.Image:

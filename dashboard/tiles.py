@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard import overlays
+from dashboard.boxes import Box, RegionMap
 from dashboard.data import Row, Run
 from dashboard.overlays import Look, View
 
@@ -78,12 +79,26 @@ def view_of(row: Row) -> View:
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else overlays.WHOLE
 
 
-def as_grid(run: Run, relevancy: NDArray[np.floating] | None) -> NDArray[np.floating] | None:
-    """A flat image map as [rows, columns]; None when it forms no grid."""
+def laid_out(run: Run, row: Row, relevancy: NDArray[np.floating] | None) -> NDArray[np.floating] | RegionMap | None:
+    """A flat image map as [rows, columns], or over the regions of the sample; None when it forms neither."""
     if relevancy is None:
         return None
-    shape = overlays.grid_shape(relevancy.size, run.grid)
+    regions = row.get("regions")
+    if regions:
+        boxes = np.asarray(regions, dtype=np.float64).reshape(-1, 4)
+        return RegionMap(boxes, relevancy) if len(boxes) == relevancy.size else None
+    own = (int(row["grid_h"]), int(row["grid_w"])) if row.get("grid_h") and row.get("grid_w") else run.grid
+    shape = overlays.grid_shape(relevancy.size, own)
     return relevancy.reshape(shape) if shape else None
+
+
+def box_of(row: Row) -> Box | None:
+    """The box of a detection."""
+    box = row.get("box")
+    if not isinstance(box, list) or len(box) != 4:  # an earlier run may have metadata of this name
+        return None
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    return x0, y0, x1, y1
 
 
 def gallery(run: Run, rows: Sequence[Row], look: Look, theme: str = "light") -> list[bytes]:
@@ -116,8 +131,8 @@ def large(
     run: Run, row: Row, relevancy: NDArray[np.floating] | None, look: Look, side: int
 ) -> tuple[bytes, tuple[int, int]]:
     """The painted picture of a sample as JPEG, and its (width, height). Raises MissingPicture."""
-    picture = _open(source_path(run, str(row["uri"])), side)
-    painted = overlays.blend(picture, as_grid(run, relevancy), view_of(row), look)
+    picture = _picture(run, row, side)
+    painted = overlays.blend(picture, laid_out(run, row, relevancy), view_of(row), look, box_of(row))
     return overlays.encode(painted, quality=92), painted.size
 
 
@@ -132,7 +147,7 @@ def _tile(run: Run, row: Row, relevancy: NDArray[np.floating] | None, look: Look
         picture = _thumbnail(run, row)
     except MissingPicture as problem:
         return overlays.encode(overlays.notice(f"No picture\n{problem}", TILE, theme)), False
-    painted = overlays.blend(picture, as_grid(run, relevancy), view_of(row), look)
+    painted = overlays.blend(picture, laid_out(run, row, relevancy), view_of(row), look, box_of(row))
     return overlays.encode(overlays.on_square(painted, TILE, theme)), True
 
 
@@ -141,10 +156,29 @@ def _thumbnail(run: Run, row: Row) -> Any:
     cache, key = Cache(run.store / "cache"), _key(run, row, None, "")
     data = cache.get(key)
     if data is None:
-        picture = _open(source_path(run, str(row["uri"])), TILE)
+        picture = _picture(run, row, TILE)
         cache.put(key, overlays.encode(picture, quality=94))
         return picture
     return overlays.decode(data)
+
+
+def _picture(run: Run, row: Row, side: int) -> Any:
+    """The upright picture; an empty ground where region features came without one. Raises MissingPicture."""
+    try:
+        return _open(source_path(run, str(row["uri"])), side)
+    except MissingPicture:
+        if not row.get("regions"):
+            raise
+        known = row.get("width") and row.get("height")
+        return overlays.empty(side, (int(row["width"]), int(row["height"])) if known else None)
+
+
+def is_there(run: Run, row: Row) -> bool:
+    """Whether the file of the picture exists."""
+    try:
+        return source_path(run, str(row["uri"])).is_file()
+    except (MissingPicture, OSError, ValueError):
+        return False
 
 
 def _open(path: Path, side: int) -> Any:

@@ -81,6 +81,10 @@ def why(row: Row, sample: Row, class_names: Sequence[str] | None) -> str:
         return f"Why {clip(str(row.get('predicted') or name), 40)} (the prediction)"
     if target == "label":
         return f"Why {clip(str(sample.get('label') or name), 40)} (the label)"
+    if target == "answer":
+        return f"Why {clip(str(row.get('predicted') or name), 40)} (the answer)"
+    if row.get("query") is not None and row.get("box"):
+        return f"Why {clip(str(row.get('predicted') or name), 40)} in the outlined box"
     known = {
         "clip-logit": "Why picture and text match (CLIP logit)",
         "clip-score": "Why picture and text match (CLIP score)",
@@ -94,8 +98,36 @@ def maps(run: Run, sample: Row, rows: list[Row], chosen: Selection, grid: Any) -
     for row in rows:
         with grid.cell(column_span=2 if len(rows) == 1 else 1):
             st.text(why(row, sample, run.class_names), wrap=False, width="stretch")
-            st.caption(f"score {row['score']:.4g}")
+            st.caption(score_line(row))
             picture(run, sample, row, found.get((row["sample_id"], row["target"])), chosen, ROOM[len(rows)])
+
+
+def score_line(row: Row) -> str:
+    """The explained score; for a detection how sure the model is, and which query it was."""
+    score = f"score {row['score']:.4g}"
+    if row.get("query") is None or not row.get("box"):
+        return score
+    return f"{row['confidence']:.1%} sure, {score}, query {row['query']}"
+
+
+def detections(explanations: list[Row], main: Row) -> None:
+    """Which of the detected objects is shown, where the run has detections."""
+    found = {row["target"]: row for row in explanations if str(row["target"]).startswith("detection:")}
+    if len(found) < 2:
+        return
+    st.pills(
+        f"{len(found)} detections, most confident first",
+        list(found),
+        required=True,
+        format_func=lambda target: detection_name(found[target]),
+        **state.control("detection", main["target"], lambda v: state.change(target=v)),
+    )
+
+
+def detection_name(row: Row) -> str:
+    """`2 · boat 97%`."""
+    number = int(str(row["target"]).removeprefix("detection:")) + 1
+    return f"{number} · {words.literal(clip(str(row.get('predicted')), 24))} {row.get('confidence') or 0:.0%}"
 
 
 def picture(run: Run, sample: Row, row: Row, relevancy: Any, chosen: Selection, room: int) -> None:
@@ -107,15 +139,16 @@ def picture(run: Run, sample: Row, row: Row, relevancy: Any, chosen: Selection, 
             words.literal(f"{sample['uri']}: {problem}."), title="No picture to show", icon=":material/broken_image:"
         )
         return
-    figure = charts.picture(
-        jpeg, size, tiles.as_grid(run, relevancy), tiles.view_of(sample), chosen.look.colormap, room
-    )
+    layer = tiles.laid_out(run, sample, relevancy)
+    figure = charts.picture(jpeg, size, layer, tiles.view_of(sample), chosen.look.colormap, room)
     st.plotly_chart(
         figure,
         config=charts.CONFIG,
         key=f"picture_{row['target']}",
         alt=f"Sample {sample['sample_id']} with the relevancy for target {row['target']}",
     )
+    if not tiles.is_there(run, sample):
+        st.caption("The picture itself is missing: its regions are drawn on an empty ground.")
 
 
 def facts(sample: Row, row: Row) -> None:
@@ -151,7 +184,7 @@ def text(run: Run, sample: Row, rows: list[Row], chosen: Selection) -> None:
     """The caption with each token on the colour of its relevancy."""
     if sample.get("text") is None:
         return
-    st.subheader("Text")
+    st.subheader("Question" if any(row["target"] == "answer" for row in rows) else "Text")
     tokens = sample.get("tokens") or []
     found = run.maps([(row["sample_id"], row["target"]) for row in rows], "text") if tokens and rows else {}
     for row in rows:
@@ -233,11 +266,15 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
     targets = [t for t in run.targets() if any(row["target"] == t for row in explanations)]
     explanations = sorted(explanations, key=lambda row: (targets.index(row["target"]), row["modality"]))
     main = next((row for row in explanations if row["target"] == chosen.target), explanations[0])
+    detected = str(main["target"]).startswith("detection:")
     steps(run, chosen, int(sample["sample_id"]))
     heading(sample, main)
+    if not run.has_pictures:
+        reading(run, sample, explanations, main, chosen)
+        return
     with st.container(horizontal=True, vertical_alignment="top"):
         looks.controls()
-        if len(targets) > 1:
+        if len(targets) > 1 and not detected:
             st.segmented_control(
                 "Targets",
                 ["all", "one"],
@@ -246,11 +283,14 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
                 key="side_by_side",
                 format_func={"all": "Side by side", "one": "The chosen one"}.__getitem__,
             )
-    together = len(targets) > 1 and st.session_state.get("side_by_side") != "one"
+    detections(explanations, main)
+    together = len(targets) > 1 and not detected and st.session_state.get("side_by_side") != "one"
     shown = targets[:MAX_TARGETS] if together else [main["target"]]
     images = [row for row in explanations if row["modality"] == "image" and row["target"] in shown]
     texts = [row for row in explanations if row["modality"] == "text" and row["target"] in shown]
-    if images:
+    if images and detected and not any(images[0].get(name) for name in ("mass", "entropy")):
+        nothing_to_show(run)
+    elif images:
         looks.legend([sample])
     grid = st.grid(max(len(images), 2) + 1, min_column_width=210, gap="medium")
     maps(run, sample, images, chosen, grid)
@@ -258,6 +298,34 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
         facts(sample, main)
         classes(run, sample, main)
         text(run, sample, texts, chosen)
+    values(run.columns(), sample, [row for row in explanations if not detected or row is main])
+
+
+def nothing_to_show(run: Run) -> None:
+    """A map of zeros is a result; say where it comes from."""
+    dropped = run.record.spec.get("on_zero_row", "authors") == "authors"
+    st.info(
+        "The relevancy of this detection is zero everywhere."
+        + (
+            " A row of zeros was met in its normalisation (0/0), and as in the authors' code the whole step was "
+            "dropped; a run with --on-zero-row identity keeps it."
+            if dropped
+            else ""
+        ),
+        icon=":material/info:",
+    )
+
+
+def reading(run: Run, sample: Row, explanations: list[Row], main: Row, chosen: Selection) -> None:
+    """A text without a picture: its words wide, facts and classes beside them."""
+    with st.container(horizontal=True):
+        looks.colors()
+    grid = st.grid(3, min_column_width=210, gap="medium")
+    with grid.cell(column_span=2):
+        text(run, sample, explanations, chosen)
+    with grid.cell():
+        facts(sample, main)
+        classes(run, sample, main)
     values(run.columns(), sample, explanations)
 
 

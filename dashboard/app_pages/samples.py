@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from dashboard import filters, frame, looks, state, tiles
 from dashboard.data import Row, Run
 from dashboard.selection import SIZES, Selection, clip, link, state_to_params
-from dashboard.words import literal
+from dashboard.words import literal, pieces, tinted
 from storage import ColumnInfo
 
+PASSAGE, PASSAGE_TOKENS = 400, 80  # characters and tokens of a text in the list
 ORDERS = {"asc": ":material/arrow_upward:", "desc": ":material/arrow_downward:"}
 
 
@@ -41,7 +43,7 @@ def heading(columns: Mapping[str, ColumnInfo], chosen: Selection, matches: int, 
             )
 
 
-def toolbar(columns: Mapping[str, ColumnInfo], chosen: Selection) -> None:
+def toolbar(columns: Mapping[str, ColumnInfo], chosen: Selection, pictures: bool) -> None:
     """Order and look."""
     sortable = [name for name, info in columns.items() if not info.sql_type.endswith("[]")]
     with st.container(horizontal=True, vertical_alignment="top"):
@@ -62,7 +64,7 @@ def toolbar(columns: Mapping[str, ColumnInfo], chosen: Selection) -> None:
                 "order", "desc" if chosen.descending else "asc", lambda v: state.change(descending=v == "desc")
             ),
         )
-        looks.controls()
+        looks.controls() if pictures else looks.colors()
         st.segmented_control(
             "Per page", SIZES, required=True, **state.control("size", chosen.size, lambda v: state.change(size=v))
         )
@@ -105,7 +107,7 @@ def tile(row: Row, picture: bytes, chosen: Selection) -> None:
             "app_pages/sample.py", label=literal(names(row)), query_params=state_to_params(here), width="content"
         )
         st.caption(verdict(row, chosen.sort), text_alignment="center", wrap=False)
-        if row.get("text") and row.get("label") is not None:
+        if row.get("text") and (row.get("label") is not None or row.get("predicted") is not None):
             st.text(clip(str(row["text"]), 90), wrap=False, width="stretch", text_alignment="center")
 
 
@@ -145,6 +147,35 @@ def gallery(run: Run, chosen: Selection) -> None:
             tile(row, picture, chosen)
 
 
+def texts(run: Run, chosen: Selection) -> None:
+    """One page of texts without pictures, their words tinted."""
+    rows = run.page(chosen.query, chosen.page, chosen.size)
+    found = run.maps([(row["sample_id"], row["target"]) for row in rows], "text")
+    st.caption("Colour: relevancy, least to most relevant token of each text.")
+    grid = st.grid(2, min_column_width=420, gap=("small", "small"), key="texts")
+    for row in rows:
+        with grid.cell():
+            passage(row, found.get((row["sample_id"], row["target"])), chosen)
+
+
+def passage(row: Row, relevancy: Any, chosen: Selection) -> None:
+    """One text: a link to its page, the verdict, its words."""
+    here = replace(chosen, sample=int(row["sample_id"]))
+    with st.container(border=True, gap="xxsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(
+                "app_pages/sample.py", label=literal(names(row)), query_params=state_to_params(here), width="content"
+            )
+            st.caption(verdict(row, chosen.sort), width="content")
+        if relevancy is None or not row.get("tokens"):
+            st.text(clip(str(row.get("text") or ""), PASSAGE))
+            return
+        shown = pieces(row["tokens"], relevancy)
+        st.html(tinted(shown[:PASSAGE_TOKENS], chosen.look.colormap))
+        if len(shown) > PASSAGE_TOKENS:
+            st.caption(f"and {len(shown) - PASSAGE_TOKENS} tokens more")
+
+
 def page() -> None:
     """The whole page."""
     run = frame.run()
@@ -163,10 +194,10 @@ def page() -> None:
         state.write_url()
     chosen = state.current()
     heading(columns, chosen, matches, total)
-    toolbar(columns, chosen)
+    toolbar(columns, chosen, run.has_pictures)
     if matches:
         pager(chosen, pages, "top")
-        gallery(run, chosen)
+        gallery(run, chosen) if run.has_pictures else texts(run, chosen)
         pager(chosen, pages, "bottom")
     else:
         st.info(

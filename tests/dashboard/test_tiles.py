@@ -111,8 +111,8 @@ def test_a_uri_cannot_leave_the_data_folder(run: Run, uri: str) -> None:
 
 
 def test_a_map_that_forms_no_grid_leaves_the_picture(run: Run) -> None:
-    assert tiles.as_grid(run, np.ones(7)) is None
-    assert tiles.as_grid(run, np.ones(144)).shape == (12, 12)  # type: ignore[union-attr]
+    assert tiles.laid_out(run, {}, np.ones(7)) is None
+    assert tiles.laid_out(run, {}, np.ones(144)).shape == (12, 12)  # type: ignore[union-attr]
 
 
 def test_a_cache_that_is_deleted_in_between_is_made_again(tmp_path: Path) -> None:
