@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,9 @@ from engine.capture.stream import StreamCapture
 from engine.detections import find_detections
 from engine.errors import EngineError
 from engine.explanation import Explanation
-from engine.methods import Method, Random, make_method
+from engine.lrp.relevances import Relevances, settled
+from engine.methods import DirectMethod, Method, Random, make_method
+from engine.methods.direct import Subject
 from engine.models import find_adapter
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
@@ -203,6 +205,17 @@ class _Request:
         device = next(iter(self.batch.values())).device.type
         return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
 
+    def relevances(self) -> Relevances:
+        """LRP of this batch, in the precision of the weights."""
+        return Relevances(self.module, self.adapter, self.batch, self.reading.sites)
+
+    @property
+    def conserving(self) -> bool:
+        """Variant of the LRP rules: partial LRP takes the classic ones where the read-out row alone is read."""
+        if self.method.lrp != "partial" or not isinstance(self.reading, TowerReading):
+            return True
+        return any(tower.whole_map for tower in self.reading.towers)
+
     def forward(self, handler: Handler) -> tuple[Output, dict[str, Tensor]]:
         """Run the model under the interceptor; returns its output and the last token states per stream."""
         reading = self.reading
@@ -256,6 +269,8 @@ Find = Callable[[Output], Sequence[Target]]
 def _explain(request: _Request, find: Find) -> list[Explanation]:
     if isinstance(request.method, Random):
         return _explain_randomly(request, find)
+    if isinstance(request.method, DirectMethod):
+        return _explain_directly(request, request.method, find)
     if request.engine == "record":
         return _explain_recorded(request, find)
     if request.method.needs_gradient:
@@ -300,6 +315,7 @@ def _explain_forward(request: _Request, find: Find) -> list[Explanation]:
 
 def _explain_recorded(request: _Request, find: Find) -> list[Explanation]:
     capture = RecordCapture(frozenset(request.reading.explained))
+    relevances = request.relevances() if request.method.lrp else None
     explanations = []
     with torch.set_grad_enabled(request.method.needs_gradient):
         output, states = request.forward(capture)
@@ -308,12 +324,38 @@ def _explain_recorded(request: _Request, find: Find) -> list[Explanation]:
             gradient = None
             if request.method.needs_gradient:
                 gradient = capture.gradients(target.score(output), keep_graph=i + 1 < len(targets))
+            attention = capture.attention
+            if relevances is not None:  # R_A stands in for A
+                attention = relevances.of_maps(settled(target, output), request.reading.explained, request.conserving)
             with torch.no_grad():
-                answer = request.reading.recorded(
-                    target, output, capture.attention, gradient, states, request.keep_matrices
-                )
+                answer = request.reading.recorded(target, output, attention, gradient, states, request.keep_matrices)
             explanations.append(_assemble(request, target, output, answer))
     return explanations
+
+
+def _explain_directly(request: _Request, method: DirectMethod, find: Find) -> list[Explanation]:
+    with torch.no_grad():
+        output, states = request.forward(PassThrough())
+    reading, steps = request.reading, request.adapter.steps(request.module)
+    subject = Subject(
+        module=request.module,
+        adapter=request.adapter,
+        batch=request.batch,
+        sites=reading.sites,
+        start_layer=request.start_layer,
+        towers=reading.towers if isinstance(reading, TowerReading) else (),
+        steps=steps or (),
+        output=output,
+        states=states,
+    )
+    targets = find(output)
+    answers = method.relevances(subject, [settled(target, output) for target in targets])
+    return [
+        replace(_assemble(request, target, output, reading.constant(found.tokens, states)), pixels=found.pixels)
+        for target, found in zip(
+            targets, method.relevances(subject, [settled(t, output) for t in targets]), strict=True
+        )
+    ]
 
 
 @torch.no_grad()

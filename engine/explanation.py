@@ -31,6 +31,7 @@ class Explanation:
             relevancy["image"] is laid out over ``grid`` and zero outside.
         query, query_box, confidence, kept: detectors; the explained query [B], its box [B, 4] as fractions of the
             picture, the probability of its class [B], and whether the sample has such a detection [B].
+        pixels: full LRP; relevance of every pixel, [B, H, W], signed.
         zero_rows: how many normalisations (eq. 8-9) met a row of zeros, 0/0, [B]; models with several streams.
         method, target, engine, start_layer, on_zero_row: the settings.
     """
@@ -57,6 +58,7 @@ class Explanation:
     kept: Tensor | None = None
     zero_rows: Tensor | None = None
     on_zero_row: str = "authors"
+    pixels: Tensor | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import UnknownName
+from engine.methods.direct import DirectMethod
 from engine.methods.gae import GAE
 from engine.methods.grad_cam import GradCAM
+from engine.methods.lrp import FullLRP
 from engine.methods.method import LastMap, LayerProduct, Method
+from engine.methods.partial_lrp import PartialLRP
 from engine.methods.random import Random
 from engine.methods.raw_attention import RawAttention
 from engine.methods.rollout import Rollout
+from engine.methods.transformer_attribution import TransformerAttribution
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (GAE, RawAttention, Rollout, GradCAM, Random)}
+METHODS: dict[str, type[Method]] = {
+    m.name: m for m in (GAE, RawAttention, Rollout, GradCAM, PartialLRP, FullLRP, TransformerAttribution, Random)
+}
 
 
 def make_method(method: str | Method, **options: Any) -> Method:
@@ -31,9 +37,9 @@ def make_method(method: str | Method, **options: Any) -> Method:
 def unscaled_method(name: str) -> Method:
     """Return a method without steps that only serve display: what a store should keep.
 
-    Grad-CAM's min-max step takes the magnitude away and turns an all-zero map into NaN.
+    The min-max step of Grad-CAM and partial LRP takes the magnitude away and turns an all-zero map into NaN.
     """
-    return make_method(name, **({"minmax": False} if name == GradCAM.name else {}))
+    return make_method(name, **({"minmax": False} if name in (GradCAM.name, PartialLRP.name) else {}))
 
 
 def list_methods() -> list[dict[str, Any]]:
@@ -53,13 +59,17 @@ def list_methods() -> list[dict[str, Any]]:
 __all__ = [
     "GAE",
     "METHODS",
+    "DirectMethod",
+    "FullLRP",
     "GradCAM",
     "LastMap",
     "LayerProduct",
     "Method",
+    "PartialLRP",
     "Random",
     "RawAttention",
     "Rollout",
+    "TransformerAttribution",
     "list_methods",
     "make_method",
     "unscaled_method",

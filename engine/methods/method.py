@@ -23,7 +23,7 @@ class Method(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     description: ClassVar[str]
-    needs_gradient: ClassVar[bool] = True
+    needs_gradient: bool = True
     engines: tuple[str, ...] = ("stream", "record")
     lrp: str | None = None
 

@@ -1,0 +1,178 @@
+"""LRP of one batch: record the model once, propagate every target over the same tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from engine.capture.kernel import wide
+from engine.errors import UnsupportedModel
+from engine.lrp import rules
+from engine.lrp.conventions import DEFAULT, FAMILIES, Conventions
+from engine.lrp.propagate import MixedSamples, Propagation
+from engine.lrp.recording import Recording, record
+from engine.lrp.tape import Value
+from engine.models.adapter import Adapter, Batch
+from engine.targets import Labels, Output, Target
+
+NO_RELEVANCE = ("mask", "special", "type_ids", "position_ids", "grid")
+"""Ends of the names of inputs that say where things are, not what they are."""
+
+
+Collect = Callable[[Recording, Mapping[Value, Tensor]], list[Tensor]]
+"""Takes a recording and the start relevance to what is asked for, samples on axis 0."""
+
+
+class Relevances:
+    """LRP relevances of a batch, for any number of targets.
+
+    The forward pass of the tape runs in float64 where the device has it, on copies of the weights: LRP divides by sums
+    that can be close to zero, and the rounding of float32 activations alone moves its maps by 1e-5 to 1e-2 of their
+    peak. Results come back in the type of the batch.
+
+    Args:
+        module: the model, in evaluation mode and with frozen parameters.
+        adapter: of its family.
+        batch: prepared inputs.
+        sites: all attention sites.
+        blocks: modules whose input relevance will be asked for.
+        conventions: default: those of the family.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        adapter: Adapter,
+        batch: Batch,
+        sites: Sequence[str],
+        blocks: Sequence[str] = (),
+        conventions: Conventions | None = None,
+    ) -> None:
+        self._module, self._adapter, self._batch = module, adapter, batch
+        self._sites, self._blocks = tuple(sites), tuple(blocks)
+        self._conventions = conventions or FAMILIES.get(adapter.family, DEFAULT)
+        self._dtype = wide(next(module.parameters())).dtype
+        self._double = next(iter(batch.values())).device.type in ("cpu", "cuda")
+
+    def of_maps(self, target: Target, sites: Sequence[str], conserving: bool) -> dict[str, Tensor]:
+        """Relevance of the attention maps, [B, H, s, t] per site, before it passes on through the softmax."""
+
+        def collect(recording: Recording, start: Mapping[Value, Tensor]) -> list[Tensor]:
+            wanted = [recording.maps[site] for site in sites]
+            walk = Propagation(recording.tape, wanted, list(recording.maps.values()), conserving, self._conventions)
+            found = walk.run(start)
+            return [found[value] for value in wanted]
+
+        return dict(zip(sites, self._batched(target, collect), strict=True))
+
+    def of_image(self, target: Target) -> Tensor:
+        """Classic LRP down to the pixels, z-B rule at the first convolution: [B, C, H, W], signed."""
+
+        def collect(recording: Recording, start: Mapping[Value, Tensor]) -> list[Tensor]:
+            image = recording.tape.value(recording.roots["image"])
+            maps = list(recording.maps.values())
+            return [Propagation(recording.tape, [image], maps, False, self._conventions).run(start)[image]]
+
+        return self._batched(target, collect)[0]
+
+    def of_blocks(self, target: Target, walk: type[Propagation]) -> dict[str, Tensor]:
+        """Relevance of the inputs of the blocks that were named at the start, by the rules of ``walk``: [B, N, D]."""
+
+        def collect(recording: Recording, start: Mapping[Value, Tensor]) -> list[Tensor]:
+            wanted = [recording.blocks[path] for path in self._blocks]
+            found = walk(recording.tape, wanted, list(recording.maps.values()), True, self._conventions).run(start)
+            return [found[value] for value in wanted]
+
+        return dict(zip(self._blocks, self._batched(target, collect), strict=True))
+
+    def _batched(self, target: Target, collect: Collect) -> list[Tensor]:
+        """Whole batch at once; one sample at a time where the operations hide which elements are whose."""
+        seeds = start_relevance(target, self._whole.output, self._conventions)
+        try:
+            return [x.to(self._dtype) for x in collect(self._whole, self._start(self._whole, seeds))]
+        except MixedSamples:
+            single = [
+                collect(recording, self._start(recording, {k: v[i : i + 1] for k, v in seeds.items()}))
+                for i, recording in enumerate(self._singles)
+            ]
+            return [torch.cat(parts).to(self._dtype) for parts in zip(*single, strict=True)]
+
+    def _start(self, recording: Recording, seeds: Mapping[str, Tensor]) -> dict[Value, Tensor]:
+        start = {recording.tape.value(getattr(recording.output, name)): seed for name, seed in seeds.items()}
+        for value in recording.states.values():
+            start[value] = torch.zeros_like(value.tensor)
+        return start
+
+    @cached_property
+    def _whole(self) -> Recording:
+        return self._record(self._batch)
+
+    @cached_property
+    def _singles(self) -> list[Recording]:
+        count = len(self._whole.output.logits)
+        return [self._record({k: v[i : i + 1] for k, v in self._batch.items()}) for i in range(count)]
+
+    def _record(self, batch: Batch) -> Recording:
+        adapter, module, conventions = self._adapter, self._module, self._conventions
+        zero = adapter.stream_states(module)[conventions.zero_stream] if conventions.zero_stream else None
+        runner = _Runner(module, adapter)
+        weights = {name: x.double() for name, x in runner.state() if x.is_floating_point()} if self._double else {}
+        if self._double:
+            batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
+        return record(
+            module,
+            lambda: functional_call(runner, weights, (batch,)),
+            {name: x for name, x in batch.items() if not name.endswith(NO_RELEVANCE)},
+            self._sites,
+            adapter.explicit(module),
+            conventions,
+            self._blocks,
+            [zero] if zero else [],
+        )
+
+
+class _Runner(nn.Module):
+    """The model as its adapter runs it, in the form that ``functional_call`` wants: with other weights for one call."""
+
+    def __init__(self, model: nn.Module, adapter: Adapter) -> None:
+        super().__init__()
+        self.model, self._adapter = model, adapter
+
+    def state(self) -> list[tuple[str, Tensor]]:
+        """Parameters and buffers by name."""
+        return [*self.named_parameters(), *self.named_buffers()]
+
+    def forward(self, batch: Batch) -> Output:
+        """Run the model."""
+        return self._adapter.forward(self.model, batch)
+
+
+def settled(target: Target, output: Output) -> Target:
+    """The target with its class fixed by an output, so that other precisions or layers cannot choose another."""
+    classes = target.indices(output)
+    return target if classes is None or target.queries(output) is not None else Labels(classes, target.name)
+
+
+def start_relevance(target: Target, output: Output, conventions: Conventions) -> dict[str, Tensor]:
+    """Relevance of the model's outputs: the gradient of the score, by the output's field.
+
+    One-hot for a class, +1 and -1 for a contrast of two. For image-text pairs it lies on the pair logit (or the
+    cosine), which is then read as a linear layer over each tower's embedding, the other tower's being its weights: both
+    towers receive all of it.
+    """
+    names = [n for n in ("logits", "cosine") if getattr(output, n) is not None]
+    with torch.enable_grad():
+        leaves = {n: getattr(output, n).detach().clone().requires_grad_() for n in names}
+        score = target.score(replace(output, **leaves)).sum()
+        if not score.requires_grad:
+            raise UnsupportedModel(f"target {target.name!r} does not depend on the model's output: LRP has no start")
+        grads = torch.autograd.grad(score, list(leaves.values()), allow_unused=True)
+    seeds = {n: g.detach() for n, g in zip(names, grads, strict=True) if g is not None}
+    if conventions.start_at_value:
+        return {n: getattr(output, n) * rules.div(seed, getattr(output, n)) for n, seed in seeds.items()}
+    return seeds
