@@ -38,7 +38,11 @@ def build() -> DetrForObjectDetection:
     torch.manual_seed(0)
     widths: dict[str, Any] = {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1]}
     backbone: dict[str, Any] = {"layer_type": "basic", "out_features": ["stage4"], **widths}
-    settings: dict[str, Any] = {"use_timm_backbone": False, "backbone_config": ResNetConfig(**backbone)}
+    settings: dict[str, Any] = {
+        "num_labels": 91,
+        "use_timm_backbone": False,
+        "backbone_config": ResNetConfig(**backbone),
+    }
     model = DetrForObjectDetection(DetrConfig(**settings)).eval()
     with torch.no_grad():
         for parameter in model.model.decoder.parameters():

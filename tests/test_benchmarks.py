@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 
-from benchmarks import authors, engine, peers
+from benchmarks import authors, detr, engine, peers
 from benchmarks.harness import interleaved, median_ratio, peak_megabytes, report
 from engine import explain
 
@@ -70,3 +70,17 @@ def test_harness_measures_time_and_memory(tmp_path):
     assert json.loads((tmp_path / "b.json").read_text()) == document
     assert document["versions"]["torch"].startswith("2.14.1")
     assert document["machine"]["cores"] and document["commit"]
+
+
+def test_detr_rows_are_measured_and_its_variants_agree():
+    model = detr.build()
+    rows = detr.measure(model, (64, 96), count=2, rounds=1)
+    assert [r["variant"] for r in rows] == list(detr.NAMES)
+    assert {r["image_tokens"] for r in rows} == {6}
+    assert all(r["ms"] > 0 for r in rows)
+    works = detr.variants(model, torch.randn(1, 3, 64, 96), 2)
+    stream, record, authors_way = (works[name]() for name in ("stream", "record", "authors"))
+    for a, b, c in zip(stream, record, authors_way, strict=True):
+        scale = float(b.relevancy["image"].max())
+        torch.testing.assert_close(a.relevancy["image"], b.relevancy["image"], rtol=0, atol=1e-4 * scale)
+        torch.testing.assert_close(c.relevancy["image"], b.relevancy["image"], rtol=0, atol=1e-4 * scale)
