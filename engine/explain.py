@@ -352,9 +352,7 @@ def _explain_directly(request: _Request, method: DirectMethod, find: Find) -> li
     answers = method.relevances(subject, [settled(target, output) for target in targets])
     return [
         replace(_assemble(request, target, output, reading.constant(found.tokens, states)), pixels=found.pixels)
-        for target, found in zip(
-            targets, method.relevances(subject, [settled(t, output) for t in targets]), strict=True
-        )
+        for target, found in zip(targets, answers, strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -113,7 +114,8 @@ class Tape(TorchDispatchMode):
             if not isinstance(out, Tensor):
                 values.append(None)
                 continue
-            value = Value(out, constant, None if constant else follow(op, args, out, self.batch))
+            fixed = constant or out.dtype == torch.bool  # what a comparison says is a mask, not content
+            value = Value(out, fixed, None if fixed else follow(op, args, out, self.batch))
             value.origin = _origin(op, inputs, out)
             values.append(self._keep(value))
         node.outputs, node.scope = tuple(values), tuple(self.scope)
