@@ -32,6 +32,7 @@ app.add_typer(demo_app, name="demo", help="The built-in audit: scenes with plant
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
 StoreOption = Annotated[str, typer.Option("--store", metavar="DIR", help="The store's folder.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show where an error came from, and library warnings.")]
+MOST_FAILURES = 10  # that `features` names one by one
 ERRORS = {"jobs.errors": "JobError", "engine.errors": "EngineError", "storage.errors": "StoreError"}
 
 
@@ -135,14 +136,53 @@ def run(
     return 1 if result.total_failed > allowed or not result.total_explained else 0
 
 
+@app.command()
+def features(
+    data: Annotated[str, typer.Option(metavar="PATH", help="Folder of pictures, or manifest.")],
+    detector: Annotated[
+        str, typer.Option(metavar="NAME", help="torchvision:fasterrcnn_resnet50_fpn, or hf:FOLDER_OR_REPO of a DETR.")
+    ],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The manifest to write, a .parquet file.")],
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="Weights: safetensors, or .pt.")] = None,
+    regions: Annotated[int, typer.Option(help="At most so many regions per picture.")] = 36,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find regions in every picture and write a manifest with their features, for models that answer from regions."""
+    with _interruptible("interrupted, nothing was written"):
+        from jobs.device import chosen_device
+        from jobs.extract.command import extract_features
+
+        result = extract_features(
+            data,
+            detector,
+            out,
+            checkpoint=checkpoint,
+            regions=regions,
+            device=chosen_device(device),
+            limit=limit,
+            reporter=_display(),
+        )
+    if json:
+        emit_json(result.to_json())
+        return
+    say(f"{result.path}: {result.rows} rows, at most {result.regions} regions of {result.width} numbers each")
+    for failure in result.failures[:MOST_FAILURES]:
+        say(f"failed: {failure['image']}: {failure['reason']}")
+    if result.failed > MOST_FAILURES:
+        say(f"and {result.failed - MOST_FAILURES} more failed (--json lists all)")
+
+
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(message: str = "interrupted, run the same command to go on") -> Iterator[None]:
     """Treat SIGTERM (a stopped container or job) like Ctrl-C, and Ctrl-C at any time as an ordinary end."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted, run the same command to go on") from None
+        raise Interrupted(message) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

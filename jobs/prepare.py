@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from engine import LoadedModel, list_methods, load_model
+from jobs.device import chosen_device
 from jobs.errors import JobError, unknown
 from jobs.intake import Intake
 from jobs.labels import NONE, Labels, resolve_labels
@@ -71,7 +71,9 @@ def prepare(intake: Intake) -> Prepared:
     """
     spec, dataset, store = intake.spec, intake.dataset, intake.store
     _check_method(spec.method)
-    loaded = load_model(spec.model, checkpoint=spec.checkpoint, device=_device(spec.device), precision=spec.precision)
+    loaded = load_model(
+        spec.model, checkpoint=spec.checkpoint, device=chosen_device(spec.device), precision=spec.precision
+    )
     if loaded.task != "pair" and not loaded.num_classes:
         raise JobError(f"{spec.model} has no classes to explain: it was made without a classification head")
     _check_task(spec, loaded)
@@ -110,18 +112,6 @@ def _check_method(name: str) -> None:
     known = [method["name"] for method in list_methods()]
     if name not in known:
         raise unknown("method", name, known)
-
-
-def _device(name: str) -> str:
-    """`auto` is the GPU when there is one."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise JobError(f"--device {name} cannot be used here; --device auto takes what there is") from error
-    return name
 
 
 def _start_layer(spec: RunSpec, loaded: LoadedModel) -> int:
@@ -192,7 +182,9 @@ def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: lis
         part_size = spec.part_size
     tokens = grid[0] * grid[1] + 1 if grid else _tokens(loaded)
     depth = max(loaded.layers.values())
-    batch = spec.batch_size or default_batch_size(loaded.model, tokens=tokens, depth=depth, device=_device(spec.device))
+    batch = spec.batch_size or default_batch_size(
+        loaded.model, tokens=tokens, depth=depth, device=chosen_device(spec.device)
+    )
     batch = min(batch, part_size)
     workers = spec.workers
     if workers is None:

@@ -1,0 +1,50 @@
+"""Region features of DETR: the decoder's last state of every query that found something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine import load_model
+from jobs.errors import JobError
+from jobs.extract.detector import Detector, Found
+
+
+class DetrQueries(Detector):
+    """A DETR of transformers. Its queries are the regions, the most confident ones (no "no object") first."""
+
+    def __init__(self, name: str, checkpoint: Path | None, device: str) -> None:
+        loaded = load_model(name, checkpoint=checkpoint, device=device)
+        if loaded.task != "detect" or loaded.preprocess is None:
+            raise JobError(f"--detector {name}: {type(loaded.model).__name__} is no detector")
+        self.name = name
+        self.device = device
+        self.loaded = loaded
+        config: Any = loaded.model.config
+        self.width = int(config.d_model)
+
+    @torch.inference_mode()
+    def regions(self, picture: Image.Image, most: int) -> Found:
+        """The `most` queries that are surest of an object."""
+        assert self.loaded.preprocess is not None
+        out: Any = self.loaded.model(pixel_values=self.loaded.preprocess(picture)[None].to(self.device))
+        confidence, order = out.logits[0].float().softmax(dim=1)[:, :-1].max(dim=1).values.sort(descending=True)
+        kept = order[:most]
+        return Found(
+            _numbers(out.last_hidden_state[0, kept]),
+            _numbers(_corners(out.pred_boxes[0, kept].float()).clamp(0, 1)),
+            _numbers(confidence[:most]),
+        )
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    x, y, width, height = boxes.unbind(dim=1)
+    return torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], dim=1)
+
+
+def _numbers(tensor: Tensor) -> Any:
+    return tensor.float().cpu().numpy()
