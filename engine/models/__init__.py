@@ -59,17 +59,20 @@ def find_adapter(model: nn.Module) -> Adapter:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Return family, library, modalities, example name and description of everything that is supported."""
+    """Return one row per family and library: a name to type, task, modalities and what is explained."""
     return [
         {
-            "name": a.example,
-            "family": a.family,
-            "library": a.library,
-            "modalities": list(a.modalities),
-            "example": a.example,
-            "description": a.description,
+            "name": example,
+            "family": family,
+            "library": adapter.library,
+            "task": adapter.task,
+            "modalities": list(adapter.modalities),
+            "reads_regions": adapter.reads_regions,
+            "example": example,
+            "description": adapter.description,
         }
-        for a in ADAPTERS
+        for adapter in ADAPTERS
+        for family, example in adapter.families().items()
     ]
 
 

@@ -87,6 +87,14 @@ class Adapter(ABC):
     reads_regions: ClassVar[bool] = False
     """Whether the picture comes as feature vectors of regions with boxes instead of pixels."""
 
+    def families(self) -> dict[str, str]:
+        """Names of the families that this adapter serves -> a model to try."""
+        return {self.family: self.example}
+
+    def family_of(self, model: nn.Module) -> str:
+        """The one of :meth:`families` that a model belongs to."""
+        return self.family
+
     @abstractmethod
     def recognises(self, model: nn.Module) -> bool:
         """Tell whether the model belongs to this family."""

@@ -37,6 +37,14 @@ class HFPairs(PairAdapter):
     description = "CLIPModel, SiglipModel and Siglip2Model of transformers"
     example = "hf:openai/clip-vit-base-patch32"
 
+    def families(self) -> dict[str, str]:
+        """One per class."""
+        return dict(FAMILIES.values())
+
+    def family_of(self, model: nn.Module) -> str:
+        """By class."""
+        return FAMILIES[type(model).__name__][0]
+
     def recognises(self, model: nn.Module) -> bool:
         """CLIPModel, SiglipModel and Siglip2Model."""
         return type(model).__name__ in FAMILIES

@@ -62,6 +62,14 @@ class HFText(Adapter):
     description = "BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and ELECTRA text classifiers of transformers"
     example = "hf:textattack/bert-base-uncased-SST-2"
 
+    def families(self) -> dict[str, str]:
+        """One per class."""
+        return {layout.family: layout.example for layout in LAYOUTS.values()}
+
+    def family_of(self, model: nn.Module) -> str:
+        """By class."""
+        return _layout(model).family
+
     def recognises(self, model: nn.Module) -> bool:
         """Classes listed in LAYOUTS."""
         return type(model).__name__ in LAYOUTS

@@ -84,6 +84,14 @@ class HFVision(Adapter):
     description = "ViT, DeiT, BEiT, DINOv2 (registers too), I-JEPA, MSN, CLIP and SigLIP classifiers of transformers"
     example = "hf:google/vit-base-patch16-224"
 
+    def families(self) -> dict[str, str]:
+        """One per kind of encoder."""
+        return {layout.family: layout.example for layout in LAYOUTS.values()}
+
+    def family_of(self, model: nn.Module) -> str:
+        """By class."""
+        return _layout(model).family
+
     def recognises(self, model: nn.Module) -> bool:
         """Classes listed in LAYOUTS."""
         return type(model).__name__ in LAYOUTS

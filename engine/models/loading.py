@@ -50,7 +50,7 @@ class LoadedModel:
     @property
     def family(self) -> str:
         """Name of the family, such as "vit" or "clip"."""
-        return self.adapter.family
+        return self.adapter.family_of(self.model)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -254,8 +254,9 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     source, tag = (f"{LOCAL}{folder}", None) if folder else _open_clip_name(rest, checkpoint)
     try:
         with hub_access():
+            own = checkpoint is None
             model = open_clip.create_model(
-                source, pretrained=tag, load_weights=checkpoint is None, require_pretrained=checkpoint is None
+                source, pretrained=tag, load_weights=own, require_pretrained=own, pretrained_text=False
             )
             tokenizer = open_clip.get_tokenizer(source)
     except Exception as error:

@@ -40,6 +40,23 @@ class OpenClipPairs(PairAdapter):
     description = "CLIP, SigLIP and CoCa of open_clip: native ViT or timm image tower, native or BERT-like text tower"
     example = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
+    def families(self) -> dict[str, str]:
+        """By the kind of towers."""
+        return {
+            "clip": self.example,
+            "siglip": "open_clip:ViT-B-16-SigLIP/webli",
+            "coca": "open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
+            "clip-bert": "open_clip:roberta-ViT-B-32/laion2b_s12b_b32k",
+        }
+
+    def family_of(self, model: nn.Module) -> str:
+        """ "siglip" stands for image towers of timm, "clip-bert" for text towers of transformers."""
+        if isinstance(model, CoCa):
+            return "coca"
+        if isinstance(_text_part(model), HFTextEncoder):
+            return "clip-bert"
+        return "siglip" if isinstance(_image_part(model), TimmModel) else "clip"
+
     def recognises(self, model: nn.Module) -> bool:
         """CLIP, CustomTextCLIP and CoCa."""
         return isinstance(model, CLIP | CustomTextCLIP | CoCa)

@@ -24,6 +24,21 @@ class TimmViT(Adapter):
     description = "ViT, DeiT (distilled too), DINOv2-style with registers, EVA, BEiT; CLS, mean or attention pooling"
     example = "timm:vit_base_patch16_224"
 
+    def families(self) -> dict[str, str]:
+        """One per kind of trunk."""
+        return {
+            "vit": self.example,
+            "deit": "timm:deit_base_distilled_patch16_224",
+            "beit": "timm:beitv2_base_patch16_224",
+            "eva": "timm:eva02_base_patch14_448",
+        }
+
+    def family_of(self, model: nn.Module) -> str:
+        """By class; EVA includes EVA-02 and DINOv3, ViT everything without a distillation token."""
+        if isinstance(model, Beit):
+            return "beit"
+        return "eva" if isinstance(model, Eva) else ("deit" if hasattr(model, "head_dist") else "vit")
+
     def recognises(self, model: nn.Module) -> bool:
         """VisionTransformer (and subclasses), Eva, Beit."""
         return isinstance(model, VisionTransformer | Eva | Beit)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import model_folders
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine import EngineError, explain, list_methods, list_models, load_model
+from engine import EngineError, explain, explain_detections, list_methods, list_models, load_model
 
 NAMES = ["boat", "house", "tree"]
 
@@ -232,6 +233,45 @@ def test_unknown_device_and_precision(folders):
         load_model(str(folders["timm"]), precision="fp8")
 
 
+FAMILIES = {f"{row['library']}/{row['family']}": row for row in list_models()}
+
+
+def test_every_family_has_a_folder_to_try():
+    assert model_folders.FOLDERS.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("key", model_folders.FOLDERS)
+def test_every_family_loads_from_its_library_s_own_folder_and_is_explained(key, tmp_path):
+    row, loaded = FAMILIES[key], load_model(str(model_folders.FOLDERS[key](tmp_path / "model")))
+    assert (loaded.family, loaded.adapter.library, loaded.task) == (row["family"], row["library"], row["task"])
+    assert list(loaded.modalities) == row["modalities"] and loaded.reads_regions == row["reads_regions"]
+    assert json.loads(json.dumps(loaded.card())) == loaded.card()
+    inputs = {}
+    if loaded.preprocess is not None:
+        pixels = np.random.default_rng(0).integers(0, 255, (48, 60, 3), dtype=np.uint8)
+        inputs["image"] = loaded.preprocess(Image.fromarray(pixels))[None]
+    if loaded.reads_regions:
+        inputs |= {"features": torch.randn(1, 4, loaded.region_width), "boxes": torch.rand(1, 4, 4)}
+    if "text" in loaded.modalities:
+        inputs["text"] = ["the red boat on the sea"]
+    if loaded.task == "detect":
+        explanation = explain_detections(loaded, inputs, threshold=0.0)[0]
+    else:
+        explanation = explain(loaded, inputs, start_layer=loaded.default_start_layer)
+    assert set(explanation.relevancy) == set(loaded.modalities)
+    for relevancy in explanation.relevancy.values():
+        assert relevancy.isfinite().all() and (relevancy != 0).any()
+    if "image" in inputs:
+        rows, columns = explanation.grid
+        assert explanation.relevancy["image"].shape == (1, rows * columns)
+        if not loaded.preprocess.varies:
+            assert explanation.grid == loaded.grid
+    if "text" in loaded.modalities:
+        assert "boat" in explanation.tokens[0]
+    if loaded.num_classes is not None:
+        assert loaded.class_names is None or len(loaded.class_names) == loaded.num_classes
+
+
 def test_lists_name_everything():
-    assert {m["name"] for m in list_methods()} == {"gae", "raw_attention", "rollout", "grad_cam", "random"}
+    assert {m["name"] for m in list_methods()} >= {"gae", "raw_attention", "rollout", "grad_cam", "random"}
     assert {m["library"] for m in list_models()} == {"timm", "open_clip", "transformers"}
