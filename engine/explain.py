@@ -346,7 +346,7 @@ def _explain_directly(request: _Request, method: DirectMethod, find: Find) -> li
         towers=reading.towers if isinstance(reading, TowerReading) else (),
         steps=steps or (),
         output=output,
-        states=states,
+        lengths=reading.lengths(),
     )
     targets = find(output)
     answers = method.relevances(subject, [settled(target, output) for target in targets])

@@ -186,6 +186,10 @@ class Propagation:
         """Sum over axes; R and total broadcast to x."""
         return rules.proportional_mean(relevance, x, total)
 
+    def dot(self, relevance: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Dot product of two embeddings, for the tower of ``a``."""
+        return rules.dot(relevance, a, b)
+
     def softmax(self, relevance: Tensor, scores: Tensor, attention: Tensor) -> Tensor:
         """Softmax over the last axis."""
         return relevance
@@ -195,7 +199,7 @@ class Propagation:
         return relevance
 
     def picked(self, relevance: Tensor, chosen: Tensor) -> Tensor:
-        """What to put back for selected elements; it is then multiplied by x where :meth:`weighs_picked`."""
+        """What to put back for selected elements; see :meth:`weighed` for the rest of the rule."""
         return rules.selected(relevance, chosen)
 
     def gate(self, relevance: Tensor) -> Tensor:
@@ -302,7 +306,7 @@ class Propagation:
         factors = [v for v in maker.inputs if v in self.needed] if maker and maker.op == "mul" else []
         if len(factors) == 2 and axes == [dims - 1] and x.origin is None:
             for one, other in (factors, factors[::-1]):  # each tower sees the other's embedding as its weights
-                self.send(one, rules.dot(relevance, wide(one.tensor), wide(other.tensor)))
+                self.send(one, self.dot(relevance, wide(one.tensor), wide(other.tensor)))
             return
         values = wide(x.tensor)
         self.send(x, self.mean(relevance, values, values.sum(dim=axes, keepdim=True)))

@@ -81,18 +81,25 @@ class Relevances:
         return self._batched(target, collect)[0]
 
     def of_blocks(self, target: Target, walk: type[Propagation]) -> dict[str, Tensor]:
-        """Relevance of the inputs of the blocks that were named at the start, by the rules of ``walk``: [B, N, D]."""
+        """Relevance of the inputs of the blocks that were named at the start, by the rules of ``walk``: [B, N, D].
+
+        It starts from the output's own value, as AttnLRP does: the relevance of a linear score sums to the score.
+        """
 
         def collect(recording: Recording, start: Mapping[Value, Tensor]) -> list[Tensor]:
             wanted = [recording.blocks[path] for path in self._blocks]
             found = walk(recording.tape, wanted, list(recording.maps.values()), True, self._conventions).run(start)
             return [found[value] for value in wanted]
 
-        return dict(zip(self._blocks, self._batched(target, collect), strict=True))
+        return dict(zip(self._blocks, self._batched(target, collect, at_value=True), strict=True))
 
-    def _batched(self, target: Target, collect: Collect) -> list[Tensor]:
+    def _batched(self, target: Target, collect: Collect, at_value: bool = False) -> list[Tensor]:
         """Whole batch at once; one sample at a time where the operations hide which elements are whose."""
-        seeds = start_relevance(target, self._whole.output, self._conventions)
+        seeds = start_relevance(target, self._whole.output)
+        if at_value:
+            seeds = {n: getattr(self._whole.output, n) * seed for n, seed in seeds.items()}
+        elif self._conventions.start_at_value:
+            seeds = {n: x * rules.div(seeds[n], x) for n, x in ((n, getattr(self._whole.output, n)) for n in seeds)}
         try:
             return [x.to(self._dtype) for x in collect(self._whole, self._start(self._whole, seeds))]
         except MixedSamples:
@@ -158,7 +165,7 @@ def settled(target: Target, output: Output) -> Target:
     return target if classes is None or target.queries(output) is not None else Labels(classes, target.name)
 
 
-def start_relevance(target: Target, output: Output, conventions: Conventions) -> dict[str, Tensor]:
+def start_relevance(target: Target, output: Output) -> dict[str, Tensor]:
     """Relevance of the model's outputs: the gradient of the score, by the output's field.
 
     One-hot for a class, +1 and -1 for a contrast of two. For image-text pairs it lies on the pair logit (or the
@@ -172,7 +179,4 @@ def start_relevance(target: Target, output: Output, conventions: Conventions) ->
         if not score.requires_grad:
             raise UnsupportedModel(f"target {target.name!r} does not depend on the model's output: LRP has no start")
         grads = torch.autograd.grad(score, list(leaves.values()), allow_unused=True)
-    seeds = {n: g.detach() for n, g in zip(names, grads, strict=True) if g is not None}
-    if conventions.start_at_value:
-        return {n: getattr(output, n) * rules.div(seed, getattr(output, n)) for n, seed in seeds.items()}
-    return seeds
+    return {n: g.detach() for n, g in zip(names, grads, strict=True) if g is not None}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import UnknownName
+from engine.methods.attn_lrp import AttnLRP
 from engine.methods.direct import DirectMethod
 from engine.methods.gae import GAE
 from engine.methods.grad_cam import GradCAM
+from engine.methods.legrad import LeGrad
 from engine.methods.lrp import FullLRP
 from engine.methods.method import LastMap, LayerProduct, Method
 from engine.methods.partial_lrp import PartialLRP
@@ -16,9 +18,9 @@ from engine.methods.raw_attention import RawAttention
 from engine.methods.rollout import Rollout
 from engine.methods.transformer_attribution import TransformerAttribution
 
-METHODS: dict[str, type[Method]] = {
-    m.name: m for m in (GAE, RawAttention, Rollout, GradCAM, PartialLRP, FullLRP, TransformerAttribution, Random)
-}
+READING = (GAE, RawAttention, Rollout, GradCAM, PartialLRP, TransformerAttribution)
+DIRECT = (FullLRP, AttnLRP, LeGrad, Random)
+METHODS: dict[str, type[Method]] = {m.name: m for m in (*READING, *DIRECT)}
 
 
 def make_method(method: str | Method, **options: Any) -> Method:
@@ -59,11 +61,13 @@ def list_methods() -> list[dict[str, Any]]:
 __all__ = [
     "GAE",
     "METHODS",
+    "AttnLRP",
     "DirectMethod",
     "FullLRP",
     "GradCAM",
     "LastMap",
     "LayerProduct",
+    "LeGrad",
     "Method",
     "PartialLRP",
     "Random",

@@ -27,7 +27,7 @@ class Subject:
         towers: the streams of models whose streams do not look at each other, else empty.
         steps: the steps between streams of the others, else empty.
         output: what the model returned for the batch.
-        states: last token states [B, N, D] per stream.
+        lengths: number of tokens of the answer, per modality.
     """
 
     module: nn.Module
@@ -38,7 +38,7 @@ class Subject:
     towers: tuple[Tower, ...]
     steps: Steps
     output: Output
-    states: dict[str, Tensor]
+    lengths: dict[str, int]
 
     def blocks(self) -> dict[str, str]:
         """Per stream, the path of the block that holds its first explained attention."""
@@ -53,7 +53,7 @@ class Subject:
     def ranges(self, stream: str) -> dict[str, tuple[int, int | None]]:
         """Token range of each modality that a stream holds."""
         tower = next((t for t in self.towers if t.modality == stream), None)
-        return {stream: (0, None)} if tower is None else dict(tower.ranges)
+        return {stream: (-self.lengths[stream], None)} if tower is None else dict(tower.ranges)
 
     @property
     def name(self) -> str:
