@@ -43,3 +43,31 @@ def _regions(samples: Sequence[Inputs]) -> Inputs:
     }
     counts = torch.tensor([len(sample["features"]) for sample in samples])
     return {**padded, "region_mask": (torch.arange(int(counts.max())) < counts[:, None]).long()}
+
+
+def alike(inputs: Inputs, rows: list[int]) -> list[list[int]]:
+    """`rows` grouped by the size of their pictures."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, size in zip(rows, _sizes(inputs, rows), strict=True):
+        groups.setdefault(size, []).append(row)
+    return list(groups.values())
+
+
+def part_of(inputs: Inputs, rows: list[int], *, cropped: bool) -> Inputs:
+    """The samples at positions `rows`; with `cropped`, pictures (all of one size) without the padding."""
+    whole = all(len(values) == len(rows) for values in inputs.values())  # the usual case: no copy, still pinned
+    part = dict(inputs) if whole else {name: values[rows] for name, values in inputs.items()}
+    if cropped and "pixel_mask" in part:
+        height, width = _sizes(inputs, rows[:1])[0]
+        part["image"] = part["image"][..., :height, :width]
+        del part["pixel_mask"]
+    return part
+
+
+def _sizes(inputs: Inputs, rows: list[int]) -> list[tuple[int, int]]:
+    """Height and width of the pictures at `rows`, without padding."""
+    if "pixel_mask" not in inputs:
+        return [(0, 0)] * len(rows)
+    mask = inputs["pixel_mask"][rows]
+    heights, widths = mask.amax(2).sum(1).tolist(), mask.amax(1).sum(1).tolist()
+    return list(zip(heights, widths, strict=True))

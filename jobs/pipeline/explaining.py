@@ -14,7 +14,7 @@ from engine import Explanation, LoadedModel, explain_detections, explain_targets
 from engine.errors import EngineError
 from engine.methods import unscaled_method
 from jobs.errors import JobError, one_line
-from jobs.pipeline.collate import Inputs
+from jobs.pipeline.collate import Inputs, alike, part_of
 from jobs.pipeline.loading import Batch
 from jobs.pipeline.results import Chunk, Result, own_grids, result_of, unfit
 from jobs.targets import Target
@@ -74,7 +74,13 @@ class Explaining:
         """Explain all samples of `batch`. Raises `JobError` when not even one sample fits into memory,
         and `EngineError` when the model cannot be explained at all."""
         outcome = Outcome(failures=list(batch.failures), remarks=list(batch.remarks))
-        rows = self._with_fitting_text(outcome, batch)
+        for rows in self._together(batch, self._with_fitting_text(outcome, batch)):
+            self._add_all(outcome, batch, rows)
+        self.explained += outcome.explained
+        return outcome
+
+    def _add_all(self, outcome: Outcome, batch: Batch, rows: list[int]) -> None:
+        """Explain the samples at positions `rows`, as many at once as fit."""
         while rows:
             now = rows[: self.most or len(rows)]
             try:
@@ -85,8 +91,11 @@ class Explaining:
                     continue
                 self._one_by_one(outcome, batch, now, error)
             rows = rows[len(now) :]
-        self.explained += outcome.explained
-        return outcome
+
+    def _together(self, batch: Batch, rows: list[int]) -> list[list[int]]:
+        """Positions that are explained in one pass. A detector's convolutions see the padding, so what it finds in a
+        picture would depend on the others in the batch: only pictures of one size go together."""
+        return alike(batch.inputs, rows) if self.loaded.task == "detect" else [rows]
 
     def _halve(self, size: int, error: Exception) -> None:
         """Go on with half as many samples at once; the failed attempt's memory must be free before that."""
@@ -140,9 +149,7 @@ class Explaining:
         """Explain the batch's samples at positions `rows` and sort out those with a broken or without any relevancy."""
         ids = batch.ids[rows]
         labels = self.labels[ids]
-        inputs = batch.inputs
-        if len(rows) < len(batch.ids):
-            inputs = {name: values[rows] for name, values in inputs.items()}
+        inputs = part_of(batch.inputs, rows, cropped=self.loaded.task == "detect")
         explanations = self._explain(inputs, ids, labels)
         results = [result_of(target, explanation, labels) for target, explanation in explanations]
         if self.loaded.task == "pair":
