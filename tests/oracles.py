@@ -243,3 +243,125 @@ def centre_of_mass(cells: Array) -> tuple[float, float]:
     x = sum(cells[i, j] * (j + 0.5) / w for i in range(h) for j in range(w)) / cells.sum()
     y = sum(cells[i, j] * (i + 0.5) / h for i in range(h) for j in range(w)) / cells.sum()
     return float(x), float(y)
+
+
+def lrp_div(a: float, b: float) -> float:
+    """a / (b + 1e-9), and 0 where b is 0."""
+    return 0.0 if b == 0 else a / (b + 1e-9)
+
+
+def lrp_linear(r: Array, x: Array, w: Array, joint: bool) -> Array:
+    """Linear layer y = x W^T of one row: r [out], x [in], w [out, in] -> [in]; alpha = 1, no bias.
+
+    ``joint``: one denominator for both sign pairs (conserving), else one each (classic).
+    """
+    result = np.zeros(len(x))
+    for j in range(len(r)):
+        up = [max(x[i], 0) * max(w[j, i], 0) for i in range(len(x))]
+        down = [min(x[i], 0) * min(w[j, i], 0) for i in range(len(x))]
+        z_up, z_down = (sum(up) + sum(down),) * 2 if joint else (sum(up), sum(down))
+        for i in range(len(x)):
+            result[i] += up[i] * lrp_div(r[j], z_up) + down[i] * lrp_div(r[j], z_down)
+    return result
+
+
+def lrp_add(r: Array, a: Array, b: Array, conserving: bool) -> tuple[Array, Array]:
+    """Sum of a and b, tensors of one sample; the conserving form keeps the sum of r."""
+    shares = [np.array([x * lrp_div(q, p + s) for q, p, s, x in zip(r, a, b, y, strict=True)]) for y in (a, b)]
+    if not conserving:
+        return shares[0], shares[1]
+    sums = [float(share.sum()) for share in shares]
+    weight = abs(sums[0]) + abs(sums[1])
+    scaled = [
+        share * lrp_div(lrp_div(abs(part), weight) * float(r.sum()), part)
+        for share, part in zip(shares, sums, strict=True)
+    ]
+    return scaled[0], scaled[1]
+
+
+def lrp_clone(rs: list[Array], x: Array) -> Array:
+    """x that goes to several consumers."""
+    return np.array([x[i] * sum(lrp_div(r[i], x[i]) for r in rs) for i in range(len(x))])
+
+
+def lrp_select(r: Array, x: Array, position: int) -> Array:
+    """Row ``position`` of x [N, D] was selected: r [D] -> [N, D]."""
+    result = np.zeros_like(x)
+    for d in range(x.shape[1]):
+        result[position, d] = x[position, d] * lrp_div(r[d], x[position, d])
+    return result
+
+
+def lrp_product(r: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """a [s, t] times b [t, d]: half of r [s, d] to each."""
+    of_a, of_b = np.zeros_like(a), np.zeros_like(b)
+    for i in range(r.shape[0]):
+        for d in range(r.shape[1]):
+            z = sum(a[i, j] * b[j, d] for j in range(a.shape[1]))
+            for j in range(a.shape[1]):
+                of_a[i, j] += a[i, j] * b[j, d] * lrp_div(r[i, d], z) / 2
+                of_b[j, d] += a[i, j] * b[j, d] * lrp_div(r[i, d], z) / 2
+    return of_a, of_b
+
+
+def lrp_mean(r: float, x: Array) -> Array:
+    """Sum (or mean) over x [n]: each element in proportion."""
+    return np.array([v * lrp_div(r, float(x.sum())) for v in x])
+
+
+def lrp_dot(r: float, a: Array, b: Array) -> Array:
+    """Dot product as a linear layer over a with weights b: the positive products share r."""
+    positive = [max(p * q, 0.0) for p, q in zip(a, b, strict=True)]
+    return np.array([p * lrp_div(r, sum(positive)) for p in positive])
+
+
+def lrp_pixels(r: Array, image: Array, kernel: Array, stride: int) -> Array:
+    """z-B rule at a convolution without padding: r [out, h, w], image [C, H, W], kernel [out, C, k, k] -> [C, H, W]."""
+    low, high, size = image.min(), image.max(), kernel.shape[-1]
+    result = np.zeros_like(image)
+    for o, i, j in np.ndindex(r.shape):
+        rows, columns = slice(i * stride, i * stride + size), slice(j * stride, j * stride + size)
+        patch, w = image[:, rows, columns], kernel[o]
+        parts = patch * w - low * np.maximum(w, 0) - high * np.minimum(w, 0)
+        result[:, rows, columns] += parts * r[o, i, j] / (parts.sum() + 1e-9)
+    return result
+
+
+def attn_ratio(r: float, z: float) -> float:
+    """r / (z + eps sign z)."""
+    return r / (z - 1e-9 if z < 0 else z + 1e-9)
+
+
+def attn_lrp_linear(r: Array, x: Array, w: Array, bias: Array) -> Array:
+    """AttnLRP, linear layer of one row by the epsilon rule: r [out], x [in], w [out, in], bias [out] -> [in]."""
+    result = np.zeros(len(x))
+    for j in range(len(r)):
+        z = sum(x[i] * w[j, i] for i in range(len(x))) + bias[j]
+        for i in range(len(x)):
+            result[i] += x[i] * w[j, i] * attn_ratio(r[j], z)
+    return result
+
+
+def attn_lrp_product(r: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """AttnLRP, a [s, t] times b [t, d]: R_ji = sum A_ji V_ip R_jp / (2 O_jp + eps)."""
+    of_a, of_b = np.zeros_like(a), np.zeros_like(b)
+    for i in range(r.shape[0]):
+        for d in range(r.shape[1]):
+            share = attn_ratio(r[i, d], 2 * sum(a[i, j] * b[j, d] for j in range(a.shape[1])))
+            for j in range(a.shape[1]):
+                of_a[i, j] += a[i, j] * b[j, d] * share
+                of_b[j, d] += a[i, j] * b[j, d] * share
+    return of_a, of_b
+
+
+def attn_lrp_softmax(r: Array, x: Array) -> Array:
+    """AttnLRP, softmax of x [n]: x_i (r_i - s_i sum r); a masked score (-inf) gets nothing."""
+    s = softmax(x)
+    return np.array([0.0 if s[i] == 0 else x[i] * (r[i] - s[i] * float(r.sum())) for i in range(len(x))])
+
+
+def attn_lrp_norm(r: Array, x: Array, gain: Array, bias: Array, eps: float) -> Array:
+    """AttnLRP, layer norm of x [n]: the linear map (x - mean) gain / std + bias with the std held fixed."""
+    n, std = len(x), float(np.sqrt(x.var() + eps))
+    matrix = np.array([[gain[j] / std * ((i == j) - 1 / n) for i in range(n)] for j in range(n)])
+    return attn_lrp_linear(r, x, matrix, bias)
