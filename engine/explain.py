@@ -27,11 +27,13 @@ from engine.models import find_adapter
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
 from engine.models.tokens import TextTokenizer, as_tokenizer
+from engine.models.windows import WindowTower
 from engine.reading import Answer, Reading
 from engine.relation import Rules
 from engine.relation_reading import RelationReading, checked_zero_row
 from engine.targets import Output, QueryClass, Target, TargetLike, as_target
 from engine.tower_reading import TowerReading
+from engine.window_reading import WindowReading
 
 ENGINES = ("auto", "stream", "record")
 
@@ -234,7 +236,10 @@ def _reading(
 ) -> Reading:
     steps = adapter.steps(module)
     if steps is None:
-        return TowerReading(adapter.towers(module, batch), method, start_layer)
+        towers = adapter.towers(module, batch)
+        if isinstance(towers[0], WindowTower):
+            return WindowReading(towers[0], method, start_layer)
+        return TowerReading(towers, method, start_layer)
     if start_layer != 0:
         raise EngineError(
             f"start layer {start_layer}: the streams of {type(module).__name__} look at each other, "

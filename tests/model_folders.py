@@ -47,6 +47,7 @@ def timm_folder(
     import timm
 
     arguments = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, **options}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
     classes = len(names) if names else 5
     torch.manual_seed(0)
     model = timm.create_model(architecture, num_classes=classes, **arguments)
@@ -310,6 +311,10 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "timm/deit": partial(timm_folder, architecture="deit_tiny_distilled_patch16_224"),
     "timm/beit": partial(timm_folder, architecture="beitv2_base_patch16_224"),
     "timm/eva": partial(timm_folder, architecture="eva02_tiny_patch14_224"),
+    "timm/swin": partial(
+        timm_folder, architecture="swin_tiny_patch4_window7_224", patch_size=4, embed_dim=12, depths=(2, 2),
+        num_heads=(2, 3), window_size=4, depth=None,
+    ),
     "open_clip/clip": open_clip_folder,
     "open_clip/siglip": open_clip_siglip_folder,
     "open_clip/coca": open_clip_coca_folder,
@@ -323,6 +328,7 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
         "size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True,
     }),
     "transformers/dinov2-registers": _pictures("hf_dinov2_registers"),
+    "transformers/swin": _pictures("hf_swin"),
     "transformers/clip-classifier": _pictures("hf_clip_classifier"),
     "transformers/siglip-classifier": _pictures("hf_siglip_classifier", "SiglipImageProcessor"),
     "transformers/siglip2-classifier": _pictures(

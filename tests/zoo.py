@@ -12,6 +12,8 @@ from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from timm.models.beit import Beit
 from timm.models.eva import Eva
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import (
@@ -47,6 +49,8 @@ from transformers import (
     SiglipConfig,
     SiglipForImageClassification,
     SiglipModel,
+    SwinConfig,
+    SwinForImageClassification,
     ViltConfig,
     ViltForImageAndTextRetrieval,
     ViltForQuestionAnswering,
@@ -59,6 +63,14 @@ from transformers import (
 )
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 5}
+SWIN = {
+    "img_size": 32, "patch_size": 4, "embed_dim": 12, "depths": (2, 2), "num_heads": (2, 3), "window_size": 4,
+    "num_classes": 5,
+}  # fmt: skip
+HF_SWIN = {
+    "image_size": 32, "patch_size": 4, "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 3], "window_size": 4,
+    "num_labels": 5,
+}  # fmt: skip
 VISION = {"layers": 3, "width": 24, "head_width": 8, "patch_size": 8, "image_size": 32}
 TEXT = {"context_length": 9, "vocab_size": 40, "width": 24, "heads": 3, "layers": 2}
 HF_VISION = {
@@ -69,6 +81,14 @@ HF_TEXT = {
     "vocab_size": 40, "hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3,
     "max_position_embeddings": 9, "bos_token_id": 38, "eos_token_id": 39, "pad_token_id": 0,
 }  # fmt: skip
+
+
+def _swin_v2() -> nn.Module:
+    model = SwinTransformerV2(**SWIN)
+    for block in (b for stage in model.layers for b in stage.blocks):
+        nn.init.ones_(block.norm1.weight)  # starts at zero: nothing would depend on the attention
+        nn.init.ones_(block.norm2.weight)
+    return model
 
 
 def _siglip_open_clip() -> nn.Module:
@@ -125,6 +145,13 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     "beitv2": lambda: timm.create_model("beitv2_base_patch16_224", **VIT),
     "dinov3": lambda: timm.create_model("vit_small_patch16_dinov3", **VIT),
     "siglip_so400m": lambda: timm.create_model("vit_so400m_patch14_siglip_224", **VIT),
+    "swin": lambda: SwinTransformer(**SWIN),
+    "swin_odd_and_padded": lambda: SwinTransformer(**{**SWIN, "img_size": 28, "window_size": 3}),
+    "swin_v2": lambda: _swin_v2(),
+    "hf_swin": lambda: SwinForImageClassification(SwinConfig(**HF_SWIN)),
+    "hf_swin_odd_and_padded": lambda: SwinForImageClassification(
+        SwinConfig(**{**HF_SWIN, "image_size": 28, "window_size": 3})
+    ),
     "hf_vit_msn": lambda: ViTMSNForImageClassification(ViTMSNConfig(**HF_VISION, num_labels=5)),
     "hf_ijepa": lambda: IJepaForImageClassification(IJepaConfig(**HF_VISION, num_labels=5)),
     "hf_beit": lambda: BeitForImageClassification(
@@ -218,7 +245,8 @@ def build(name: str, seed: int = 0) -> nn.Module:
 def inputs(name: str, batch: int = 3, seed: int = 1) -> Any:
     """Random inputs that fit the model: images, or images with token ids that end in the end token."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(batch, 3, 32, 32, generator=generator)
+    side = 28 if "odd" in name else 32
+    images = torch.randn(batch, 3, side, side, generator=generator)
     if name in CLASSIFIERS:
         return images
     if name in {**TEXTS, **JOINT, **RELATED}:

@@ -15,14 +15,17 @@ from engine.models.hf_text import HFText
 from engine.models.hf_vision import HFVision
 from engine.models.lxmert import Lxmert
 from engine.models.open_clip_pairs import OpenClipPairs
+from engine.models.swin import HFSwin, TimmSwin
 from engine.models.timm_vit import TimmViT
 from engine.models.vilt import Vilt, ViltRetrieval
 from engine.models.visual_bert import VisualBert
 
 ADAPTERS: tuple[Adapter, ...] = (
     TimmViT(),
+    TimmSwin(),
     OpenClipPairs(),
     HFVision(),
+    HFSwin(),
     HFText(),
     HFPairs(),
     VisualBert(),
@@ -34,9 +37,8 @@ ADAPTERS: tuple[Adapter, ...] = (
 )
 
 REFUSED = {
-    "SwinTransformer": "windowed attention is not supported yet",
-    "SwinTransformerV2": "windowed attention is not supported yet",
-    "SwinForImageClassification": "windowed attention is not supported yet",
+    "Swinv2ForImageClassification": "there is an adapter for the Swin V2 of timm only (timm:swinv2_...)",
+    "SwinTransformerV2Cr": "of the Swin V2 variants only SwinTransformerV2 (timm:swinv2_...) has an adapter",
     "ViltForImagesAndTextClassification": "it compares two pictures; one picture and one text are explained at a time",
     "Xcit": "its attention runs over channels, not tokens",
     "DeformableDetrForObjectDetection": "deformable attention samples points: there is no attention map",

@@ -221,8 +221,8 @@ def test_the_starting_row_is_where_the_model_reads(name):
         )
         logits = adapter.forward(model, batch).logits
         handle.remove()
-        gradient = torch.autograd.grad(logits.sum(), states[0])[0].abs().sum(dim=-1)
-        if gradient.shape != tower.content.shape:  # sequence first
+        gradient = torch.autograd.grad(logits.sum(), states[0])[0].abs().sum(dim=-1).flatten(1)
+        if len(gradient) != len(tower.content):  # sequence first
             gradient = gradient.T
         reads = tower.start > 0
         if tower.pool is not None:  # the pool reads all tokens from its offset on

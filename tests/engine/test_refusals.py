@@ -17,7 +17,7 @@ from engine.targets import Output, as_target
     [
         (lambda: nn.Linear(2, 2), "Linear is not supported: no adapter knows this class"),
         (lambda: timm.create_model("resnet10t"), "ResNet is not supported"),
-        (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "windowed attention"),
+        (lambda: timm.create_model("swinv2_cr_tiny_224"), "of the Swin V2 variants only SwinTransformerV2"),
         (lambda: timm.create_model("xcit_nano_12_p16_224"), "channels, not tokens"),
         (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=0), "no classifier"),
         (lambda: timm.create_model("vit_tiny_patch16_224", global_pool="avgmax"), "'avgmax' is not supported"),
