@@ -13,7 +13,8 @@ def test_pictures_of_many_sizes() -> None:
     pictures = [torch.full((3, *size), float(i + 1)) for i, size in enumerate(SIZES)]
     batch = collated([{"image": picture} for picture in pictures])
     assert batch["image"].shape == (3, 3, 5, 6) and batch["pixel_mask"].shape == (3, 5, 6)
-    assert torch.equal(batch["image"], batch["pixel_mask"][:, None] * torch.arange(1.0, 4.0)[:, None, None, None])
+    numbers = torch.arange(1.0, 4.0)[:, None, None]
+    assert torch.equal(batch["image"], (batch["pixel_mask"] * numbers)[:, None].expand(3, 3, 5, 6))
     groups = alike(batch, [0, 1, 2])
     assert groups == [[0, 2], [1]]
     for rows in groups:
