@@ -289,7 +289,7 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
     images = [row for row in explanations if row["modality"] == "image" and row["target"] in shown]
     texts = [row for row in explanations if row["modality"] == "text" and row["target"] in shown]
     if images and detected and not any(images[0].get(name) for name in ("mass", "entropy")):
-        nothing_to_show(run)
+        nothing_to_show(run, images[0])
     elif images:
         looks.legend([sample])
     grid = st.grid(max(len(images), 2) + 1, min_column_width=210, gap="medium")
@@ -301,9 +301,9 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
     values(run.columns(), sample, [row for row in explanations if not detected or row is main])
 
 
-def nothing_to_show(run: Run) -> None:
-    """A map of zeros is a result; say where it comes from."""
-    dropped = run.record.spec.get("on_zero_row", "authors") == "authors"
+def nothing_to_show(run: Run, row: Row) -> None:
+    """A map of zeros is a result; say where it may come from."""
+    dropped = row.get("zero_rows") and run.record.spec.get("on_zero_row", "authors") == "authors"
     st.info(
         "The relevancy of this detection is zero everywhere."
         + (
