@@ -26,7 +26,7 @@ from jobs.demo.dataset import write_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 11
-SIDE, GAP, HEAD, LABEL = 148, 8, 44, 118
+SIDE, GAP, HEAD, LABEL = 148, 8, 44, 72
 LOOK = Look(mode="overlay", opacity=85)
 ROWS = (("aligned", 0), ("aligned", 1), ("aligned", 2), ("clean", 3))
 """Split and position of the pictures that are drawn: three with a planted cue, one without."""
@@ -89,7 +89,7 @@ def main() -> None:
         rows = demo_pictures(Path(folder))
     sheet = draw(rows, maps(model, [picture for *_, picture in rows]))
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out, optimize=True)
+    sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(out, optimize=True)
     sys.stdout.write(f"{out}\n")
 
 
