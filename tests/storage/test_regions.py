@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from storage import RunReader, Store, parts_table
+from storage.document import DOCUMENT
 from tests.storage import audit
 
 GRIDS = [(2, 3), (3, 3), (4, 5), (5, 7), (2, 2), (3, 2), (1, 4)]
@@ -75,6 +77,15 @@ def test_grids_of_many_sizes(reader: RunReader) -> None:
     assert all((values == sample_id).all() for (sample_id, _), values in maps.items())
     detected = reader.query("SELECT query, box FROM explanations WHERE target = 'detection:2'")
     assert detected == [{"query": 12, "box": [0.0, 0.0, 0.5, 1.0]}] * 4
+
+
+def test_documented_examples_run_as_printed(reader: RunReader) -> None:
+    examples = re.findall(r"```sql regions\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    seen, strongest, zeros = (reader.query(example.strip().rstrip(";")) for example in examples)
+    assert [(row["predicted"], row["n"]) for row in seen] == [(None, 11)]
+    assert [(row["uri"], row["relevancy"], len(row["box"])) for row in strongest] == [("1.jpg", 4.0, 4)]
+    assert strongest[0]["box"] == pytest.approx(np.linspace(0, 1, 16, dtype=np.float32)[12:].tolist())
+    assert zeros == [{"met": 2, "explanations": 3}]
 
 
 def test_only_grids_of_whole_pictures_are_summed_up(reader: RunReader) -> None:
