@@ -329,7 +329,7 @@ def lrp_pixels(r: Array, image: Array, kernel: Array, stride: int) -> Array:
 
 def attn_ratio(r: float, z: float) -> float:
     """r / (z + eps sign z)."""
-    return r / (z - 1e-9 if z < 0 else z + 1e-9)
+    return r / (z - 1e-6 if z < 0 else z + 1e-6)
 
 
 def attn_lrp_linear(r: Array, x: Array, w: Array, bias: Array) -> Array:

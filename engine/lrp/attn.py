@@ -11,7 +11,8 @@ from engine.capture.kernel import wide
 from engine.lrp.propagate import Propagation
 from engine.lrp.tape import Node, Value
 
-EPSILON = 1e-9
+EPSILON = 1e-6
+"""The default of the authors' library."""
 
 
 def ratio(relevance: Tensor, z: Tensor) -> Tensor:
@@ -68,9 +69,10 @@ class AttnPropagation(Propagation):
         return linear_epsilon(relevance, x, weight, bias)
 
     def add(self, node: Node, relevance: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """Epsilon rule."""
+        """Epsilon rule; an operand that is zero, as most of a mask, shares nothing and absorbs nothing."""
         share = ratio(relevance, a + b)
-        return a * share, b * share
+        of_a = torch.where((b == 0) & (a != 0), relevance, a * share)
+        return of_a, torch.where((a == 0) & (b != 0), relevance, b * share)
 
     def product(self, relevance: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Epsilon and uniform rule."""
@@ -107,4 +109,4 @@ class AttnPropagation(Propagation):
         return back
 
     def _gets_nothing(self, operand: Value, out: Value) -> bool:
-        return False
+        return out in self._with_bias and self._is_bias(operand)  # it takes its share in the linear layer

@@ -55,6 +55,8 @@ class Propagation:
         self._maps = set(attention)
         self.producer: dict[Value, Node] = {}
         self._scores: set[Value] = set()
+        self._biases: dict[Node, Value] = {}
+        self._with_bias: set[Value] = set()
         for node in tape.nodes:
             self._survey(node)
         self._arrived: dict[Value, list[Arrival]] = {}
@@ -71,6 +73,21 @@ class Propagation:
                     self._maps.add(out)
         if node.op == "_softmax":
             self._scores.add(inputs[0])
+        if node.op == "add" and len(inputs) == 2 and self._is_bias(inputs[1]):
+            maker = self._maker(inputs[0])
+            if maker is not None and maker.op in ("mm", "bmm") and self._is_weight(maker.args[1]):
+                self._biases[maker] = inputs[1]
+                self._with_bias.update(v for v in node.outputs if v is not None)
+
+    def _maker(self, value: Value) -> Node | None:
+        """The operation that computed a value, seen through views and copies."""
+        maker = self.producer.get(value)
+        while maker is not None and maker.op in RESHAPES | SAME:
+            maker = self.producer.get(maker.inputs[0])
+        return maker
+
+    def _is_bias(self, value: Value) -> bool:
+        return self._is_weight(value) and value.tensor.dim() <= 1
 
     @torch.no_grad()
     def run(self, start: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
@@ -229,7 +246,8 @@ class Propagation:
         self._matrix_product(node, x, weight, bias)
 
     def _mm(self, node: Node) -> None:
-        self._matrix_product(node, node.args[0], node.args[1], None)
+        # where its input is not contiguous, torch takes a linear layer apart into a product and a sum
+        self._matrix_product(node, node.args[0], node.args[1], self._biases.get(node))
 
     _bmm = _mm
 
@@ -266,10 +284,10 @@ class Propagation:
 
     def _gets_nothing(self, operand: Value, out: Value) -> bool:
         """Biases never take relevance; masks and position embeddings as the conventions say."""
+        if self._is_bias(operand):
+            return True
         if not self._is_weight(operand):
             return False
-        if operand.tensor.dim() <= 1:
-            return True
         if out not in self._scores and not operand.tensor.any():
             return False  # DETR's decoder starts from zeros: no position embedding
         return not (self.mask_counts() if out in self._scores else self.conventions.positions_share)
