@@ -145,6 +145,8 @@ class WindowLastMapWalk(Walk):
     def answer(self) -> Tensor:
         """The method's map of the collected rows, over the first stage's tokens."""
         assert self._tower.grid is not None
+        if self._heads[0] is None:  # no query row had a gradient: the score does not depend on the attention
+            self._heads = [self._row.new_zeros(len(self._row), 1, self._windows.area)] * 2
         attention, gradient = (None if maps is None else self._joined(maps) for maps in self._heads)
         assert attention is not None
         shown = torch.ones_like(self._tower.start, dtype=torch.bool)

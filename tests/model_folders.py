@@ -339,8 +339,11 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "transformers/xlm-roberta": _texts("hf_xlm_roberta"),
     "transformers/camembert": _texts("hf_camembert"),
     "transformers/distilbert": _texts("hf_distilbert"),
+    "transformers/albert": _texts("hf_albert"),
+    "transformers/modernbert": _texts("hf_modernbert"),
     "transformers/electra": _texts("hf_electra"),
     "transformers/clip": hf_clip_folder,
+    "transformers/metaclip2": _pairs("hf_metaclip2", "CLIPImageProcessor", captions, do_center_crop=False),
     "transformers/siglip": _pairs("hf_siglip", "SiglipImageProcessor", captions),
     "transformers/siglip2-naflex": _pairs(
         "hf_siglip2", "Siglip2ImageProcessor", siglip2_tokenizer, patch_size=8, max_num_patches=16

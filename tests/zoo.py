@@ -17,6 +17,8 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
     BeitConfig,
     BeitForImageClassification,
     BertConfig,
@@ -41,6 +43,10 @@ from transformers import (
     ElectraForSequenceClassification,
     IJepaConfig,
     IJepaForImageClassification,
+    MetaClip2Config,
+    MetaClip2Model,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
     Siglip2Config,
@@ -51,6 +57,8 @@ from transformers import (
     SiglipModel,
     SwinConfig,
     SwinForImageClassification,
+    Swinv2Config,
+    Swinv2ForImageClassification,
     ViltConfig,
     ViltForImageAndTextRetrieval,
     ViltForQuestionAnswering,
@@ -149,6 +157,7 @@ CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
     "swin_odd_and_padded": lambda: SwinTransformer(**{**SWIN, "img_size": 28, "window_size": 3}),
     "swin_v2": lambda: _swin_v2(),
     "hf_swin": lambda: SwinForImageClassification(SwinConfig(**HF_SWIN)),
+    "hf_swin_v2": lambda: Swinv2ForImageClassification(Swinv2Config(**HF_SWIN)),
     "hf_swin_odd_and_padded": lambda: SwinForImageClassification(
         SwinConfig(**{**HF_SWIN, "image_size": 28, "window_size": 3})
     ),
@@ -184,11 +193,23 @@ HF_BERT = {
     "max_position_embeddings": 12, "pad_token_id": 0, "num_labels": 5,
 }  # fmt: skip
 
+
+def _modernbert(**options: Any) -> ModernBertConfig:
+    return ModernBertConfig(
+        **HF_BERT, local_attention=4, bos_token_id=1, cls_token_id=1, eos_token_id=2, sep_token_id=2, **options
+    )
+
+
 TEXTS: dict[str, Callable[[], nn.Module]] = {
     "hf_bert": lambda: BertForSequenceClassification(BertConfig(**HF_BERT)),
     "hf_roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**HF_BERT)),
     "hf_xlm_roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**HF_BERT)),
     "hf_camembert": lambda: CamembertForSequenceClassification(CamembertConfig(**HF_BERT)),
+    "hf_albert": lambda: AlbertForSequenceClassification(
+        AlbertConfig(**{**HF_BERT, "num_hidden_layers": 4}, embedding_size=16, num_hidden_groups=2)
+    ),
+    "hf_modernbert": lambda: ModernBertForSequenceClassification(_modernbert()),
+    "hf_modernbert_mean": lambda: ModernBertForSequenceClassification(_modernbert(classifier_pooling="mean")),
     "hf_electra": lambda: ElectraForSequenceClassification(ElectraConfig(**HF_BERT, embedding_size=16)),
     "hf_distilbert": lambda: DistilBertForSequenceClassification(
         DistilBertConfig(
@@ -206,6 +227,9 @@ PAIRS: dict[str, Callable[[], nn.Module]] = {
     "open_clip_roberta_mean": lambda: _open_clip_hf_text(RobertaConfig(**HF_BERT), "mean_pooler"),
     "open_clip_bert_cls": lambda: _open_clip_hf_text(BertConfig(**HF_BERT), "cls_pooler"),
     "hf_clip": _hf_clip,
+    "hf_metaclip2": lambda: MetaClip2Model(
+        MetaClip2Config(text_config=HF_TEXT, vision_config=HF_VISION, projection_dim=16)
+    ),
     "hf_siglip": _hf_siglip,
     "hf_siglip2": _hf_siglip2,
 }

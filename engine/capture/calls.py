@@ -57,8 +57,17 @@ def additive_bias(mask: Tensor | None, causal: bool, q: Tensor, k: Tensor) -> Te
 
 
 def attention_weights(q: Tensor, k: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-    """Return A = softmax(scale * q k^T + bias), [B, H, s, t]; every row sums to one."""
+    """Return A = softmax(scale * q k^T + bias), [B, H, s, t]; every row sums to one.
+
+    A query that may look at nothing (padding beyond a sliding window) has a row of zeros, as in PyTorch's kernels.
+    """
     scores = (q * scale) @ k.transpose(-2, -1)
-    if bias is not None:
-        scores = scores + bias
-    return scores.softmax(dim=-1)
+    if bias is None:
+        return scores.softmax(dim=-1)
+    blind = blind_rows(bias)
+    return (scores + bias).masked_fill(blind, 0.0).softmax(dim=-1).masked_fill(blind, 0.0)
+
+
+def blind_rows(bias: Tensor) -> Tensor:
+    """Query rows that may look at nothing: additive bias [..., s, t] -> [..., s, 1] boolean."""
+    return torch.isneginf(bias).all(dim=-1, keepdim=True)

@@ -16,6 +16,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from engine.capture.calls import blind_rows
+
 BLOCK_ELEMENTS = 1 << 20
 """Attention entries (heads x rows x keys, over samples) formed at once: 4 MiB per float32 tensor."""
 
@@ -50,12 +52,13 @@ class AttentionOperands:
     bias: Tensor | None
 
     def weights(self, samples: slice, rows: Tensor | slice) -> Tensor:
-        """Form A for some samples and query rows: [b, H, r, t], in at least float32."""
+        """Form A for some samples and query rows: [b, H, r, t], in at least float32; a blind row is zero."""
         q, k = wide(self.q[samples][:, :, rows]), wide(self.k[samples])
         scores = (q * self.scale) @ k.transpose(-2, -1)
-        if self.bias is not None:
-            scores += _slice_bias(self.bias, samples, rows)
-        return torch.softmax(scores, dim=-1)
+        if self.bias is None:
+            return torch.softmax(scores, dim=-1)
+        bias = _slice_bias(self.bias, samples, rows)
+        return torch.softmax(scores.add_(bias), dim=-1).masked_fill_(blind_rows(bias), 0.0)
 
 
 def fold_forward(operands: AttentionOperands, fold: Fold) -> None:

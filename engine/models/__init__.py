@@ -37,7 +37,6 @@ ADAPTERS: tuple[Adapter, ...] = (
 )
 
 REFUSED = {
-    "Swinv2ForImageClassification": "there is an adapter for the Swin V2 of timm only (timm:swinv2_...)",
     "SwinTransformerV2Cr": "of the Swin V2 variants only SwinTransformerV2 (timm:swinv2_...) has an adapter",
     "ViltForImagesAndTextClassification": "it compares two pictures; one picture and one text are explained at a time",
     "Xcit": "its attention runs over channels, not tokens",

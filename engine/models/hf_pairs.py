@@ -18,6 +18,7 @@ _CLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 1, (0,))
 _SIGLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 0, None)
 FAMILIES = {
     "CLIPModel": ("clip", "hf:openai/clip-vit-base-patch32"),
+    "MetaClip2Model": ("metaclip2", "hf:facebook/metaclip-2-worldwide-huge-quickgelu"),
     "SiglipModel": ("siglip", "hf:google/siglip2-base-patch16-224"),
     "Siglip2Model": ("siglip2-naflex", "hf:google/siglip2-base-patch16-naflex"),
 }
@@ -34,7 +35,7 @@ class HFPairs(PairAdapter):
 
     family = "clip"
     library = "transformers"
-    description = "CLIPModel, SiglipModel and Siglip2Model of transformers"
+    description = "CLIPModel, MetaClip2Model, SiglipModel and Siglip2Model of transformers"
     example = "hf:openai/clip-vit-base-patch32"
 
     def families(self) -> dict[str, str]:
@@ -65,7 +66,8 @@ class HFPairs(PairAdapter):
         )
         depth, config = self.layers(model)["text"], _text_config(model)
         blocks = "text_model.encoder.layers"
-        pooling = "last" if siglip else ("argmax" if config.eos_token_id == LEGACY_END_ID else "eos")
+        legacy = config.eos_token_id == LEGACY_END_ID and type(model).__name__ == "CLIPModel"
+        pooling = "last" if siglip else ("argmax" if legacy else "eos")
         text = text_tower(
             tuple(f"{blocks}.{i}.self_attn" for i in range(depth)),
             f"{blocks}.{depth - 1}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,10 @@ from engine.targets import Output
 
 @dataclass(frozen=True)
 class TextLayout:
-    """Where a class keeps its blocks and the attention inside a block; all of these read the first token."""
+    """Where a class keeps its blocks and the attention inside a block.
+
+    All of these read the first token, ModernBERT the mean where its configuration says so.
+    """
 
     blocks: str
     attention: str
@@ -50,7 +54,19 @@ LAYOUTS = {
     "ElectraForSequenceClassification": TextLayout(
         "electra.encoder.layer", _BERT_BLOCK, "electra", "hf:FOLDER of a fine-tuned google/electra-base-discriminator"
     ),
+    "AlbertForSequenceClassification": TextLayout(
+        "albert.encoder.albert_layer_groups",
+        "albert_layers.0.attention",
+        "albert",
+        "hf:textattack/albert-base-v2-SST-2",
+    ),
+    "ModernBertForSequenceClassification": TextLayout(
+        "model.layers", "attn", "modernbert", "hf:FOLDER of a fine-tuned answerdotai/ModernBERT-base"
+    ),
 }
+
+
+_ALBERT = "AlbertForSequenceClassification"
 
 
 class HFText(Adapter):
@@ -59,7 +75,7 @@ class HFText(Adapter):
     family = "bert"
     library = "transformers"
     modalities = ("text",)
-    description = "BERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT and ELECTRA text classifiers of transformers"
+    description = "text classifiers of transformers: BERT, RoBERTa, DistilBERT, ELECTRA, ALBERT, ModernBERT and kin"
     example = "hf:textattack/bert-base-uncased-SST-2"
 
     def families(self) -> dict[str, str]:
@@ -77,6 +93,8 @@ class HFText(Adapter):
     def check(self, model: nn.Module) -> None:
         """Refuse decoders, and a layout that this version of the library no longer has."""
         layout, name = _layout(model), type(model).__name__
+        if int(getattr(model.config, "inner_group_num", 1)) != 1:
+            raise UnsupportedModel(f"{name} with several layers per group (inner_group_num) is not supported")
         if getattr(model.config, "is_decoder", False):
             raise UnsupportedModel(f"{name} is configured as a decoder: its first token reads nothing but itself")
         try:
@@ -96,15 +114,16 @@ class HFText(Adapter):
 
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
         """One text stream, read from its first token."""
-        layout, ids, depth = _layout(model), batch["text"], self.layers(model)["text"]
+        ids, valid = batch["text"], batch["attention_mask"].bool()
+        sites, states = _sites(model)
         return (
             Tower(
                 modality="text",
-                layers=tuple(f"{layout.blocks}.{i}.{layout.attention}" for i in range(depth)),
-                states=f"{layout.blocks}.{depth - 1}",
-                start=token_row(len(ids), ids.shape[1], (0,), next(model.parameters())),
+                layers=sites,
+                states=states,
+                start=_start(model, ids, valid),
                 content=text_content(batch),
-                valid=batch["attention_mask"].bool(),
+                valid=valid,
             ),
         )
 
@@ -114,7 +133,7 @@ class HFText(Adapter):
 
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Number of blocks."""
-        return {"text": len(list(model.get_submodule(_layout(model).blocks).children()))}
+        return {"text": len(_sites(model)[0])}
 
     def scope(self, model: nn.Module) -> AbstractContextManager[None]:
         """Attention through sdpa."""
@@ -135,3 +154,25 @@ def bert_limits(model: nn.Module) -> tuple[int, int]:
 
 def _layout(model: nn.Module) -> TextLayout:
     return LAYOUTS[type(model).__name__]
+
+
+def _sites(model: nn.Module) -> tuple[tuple[str, ...], str]:
+    """Sites of the self-attentions, and the path of the last block. ALBERT calls one block several times."""
+    layout, config = _layout(model), model.config
+    blocks = [name for name, _ in model.get_submodule(layout.blocks).named_children()]
+    if type(model).__name__ != _ALBERT:
+        paths = tuple(f"{layout.blocks}.{name}.{layout.attention}" for name in blocks)
+        return paths, f"{layout.blocks}.{blocks[-1]}"
+    depth, calls, sites = int(config.num_hidden_layers), Counter[int](), []  # type: ignore[union-attr, arg-type]
+    for i in range(depth):
+        group = int(i / (depth / len(blocks)))
+        sites.append(f"{layout.blocks}.{group}.{layout.attention}#{calls[group]}")
+        calls[group] += 1
+    return tuple(sites), f"{layout.blocks}.{len(blocks) - 1}"
+
+
+def _start(model: nn.Module, ids: Tensor, valid: Tensor) -> Tensor:
+    like = next(model.parameters())
+    if getattr(model.config, "classifier_pooling", "cls") == "mean":
+        return valid.to(like.dtype) / valid.sum(dim=1, keepdim=True)
+    return token_row(len(ids), ids.shape[1], (0,), like)

@@ -74,16 +74,16 @@ class TimmSwin(Adapter):
 
 
 class HFSwin(Adapter):
-    """``SwinForImageClassification`` of transformers; the map lies on the first stage's grid."""
+    """``SwinForImageClassification`` and ``Swinv2ForImageClassification``; the map lies on the first stage's grid."""
 
     family = "swin"
     library = "transformers"
-    description = "Swin classifiers of transformers; the map has the resolution of the first stage"
+    description = "Swin and Swin V2 classifiers of transformers; the map has the resolution of the first stage"
     example = "hf:microsoft/swin-tiny-patch4-window7-224"
 
     def recognises(self, model: nn.Module) -> bool:
-        """SwinForImageClassification."""
-        return type(model).__name__ == "SwinForImageClassification"
+        """SwinForImageClassification, Swinv2ForImageClassification."""
+        return type(model).__name__ in ("SwinForImageClassification", "Swinv2ForImageClassification")
 
     def check(self, model: nn.Module) -> None:
         """Every configuration of the class is understood."""
@@ -97,11 +97,11 @@ class HFSwin(Adapter):
         config: Any = model.config
         images, patch = batch["image"], int(config.patch_size)
         grid = -(-images.shape[-2] // patch), -(-images.shape[-1] // patch)
-        stages: Any = model.get_submodule("swin.encoder.layers")
-        windows = {}
-        for s, stage in enumerate(stages):
+        windows, second = {}, _is_second(model)
+        for path, stage in _stages(model):
             for b, block in enumerate(stage.blocks):
-                windows[f"swin.encoder.layers.{s}.blocks.{b}.attention"] = _clamped(grid, block)
+                site = f"{path}.blocks.{b}.attention"
+                windows[f"{site}.self" if second else site] = _square(grid, block, clamped=not second)
             grid = grid if stage.downsample is None else _merged(grid)
         return (_tower(windows, images),)
 
@@ -114,8 +114,15 @@ class HFSwin(Adapter):
         config: Any = model.config
         return {"image": sum(config.depths)}
 
+    def explicit(self, model: nn.Module) -> dict[str, str]:
+        """Swin V2 writes its softmax out."""
+        if not _is_second(model):
+            return {}
+        blocks = [f"{path}.blocks.{b}" for path, stage in _stages(model) for b in range(len(stage.blocks))]
+        return {f"{block}.attention.self": f"{block}.attention.self.dropout" for block in blocks}
+
     def scope(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Attention through sdpa."""
+        """Attention of Swin through sdpa."""
         return under_sdpa(model)
 
 
@@ -130,7 +137,7 @@ def _tower(windows: dict[str, Windows], images: Tensor) -> WindowTower:
     return WindowTower(
         modality="image",
         layers=sites,
-        states=sites[-1].rpartition(".")[0],
+        states=sites[-1][: sites[-1].rindex(".att")],
         start=mean_row(len(images), last[0] * last[1], 0, images),
         content=torch.ones(len(images), first[0] * first[1], dtype=torch.bool, device=images.device),
         grid=first,
@@ -142,9 +149,19 @@ def _merged(grid: Grid) -> Grid:
     return (grid[0] + 1) // 2, (grid[1] + 1) // 2
 
 
-def _clamped(grid: Grid, block: Any) -> Windows:
-    """The library takes a smaller window, unshifted, where the grid is not larger than the window."""
+def _is_second(model: nn.Module) -> bool:
+    return type(model).__name__ == "Swinv2ForImageClassification"
+
+
+def _stages(model: nn.Module) -> list[tuple[str, Any]]:
+    """Path and module of each stage of a model of transformers."""
+    root = "swinv2.encoder.layers" if _is_second(model) else "swin.encoder.layers"
+    return [(f"{root}.{name}", stage) for name, stage in model.get_submodule(root).named_children()]
+
+
+def _square(grid: Grid, block: Any, clamped: bool) -> Windows:
+    """The library's first Swin takes a smaller window, unshifted, where the grid is not larger than the window."""
     window, shift = int(block.window_size), int(block.shift_size)
-    if min(grid) <= window:
+    if clamped and min(grid) <= window:
         window, shift = min(grid), 0
     return Windows(grid, (window, window), (shift, shift), pads_first=True)

@@ -221,7 +221,7 @@ def test_the_starting_row_is_where_the_model_reads(name):
         )
         logits = adapter.forward(model, batch).logits
         handle.remove()
-        gradient = torch.autograd.grad(logits.sum(), states[0])[0].abs().sum(dim=-1).flatten(1)
+        gradient = torch.autograd.grad(logits.sum(), states[-1])[0].abs().sum(dim=-1).flatten(1)
         if len(gradient) != len(tower.content):  # sequence first
             gradient = gradient.T
         reads = tower.start > 0

@@ -13,12 +13,15 @@ from engine import EngineError, UnsupportedModel, explain
 from engine.models import find_adapter
 from engine.models.windows import Windows
 
-FAMILIES = ["swin", "swin_odd_and_padded", "swin_v2", "hf_swin", "hf_swin_odd_and_padded"]
+FAMILIES = ["swin", "swin_odd_and_padded", "swin_v2", "hf_swin", "hf_swin_odd_and_padded", "hf_swin_v2"]
 
 
 def window_maps(model, images, target):
     """A and dA of every block, [B, n, H, area, area], by the library's own explicit softmax; and the blocks."""
-    if hasattr(model, "swin"):
+    if hasattr(model, "swinv2"):
+        blocks = [block for stage in model.swinv2.encoder.layers for block in stage.blocks]
+        modules = [block.attention.self.dropout for block in blocks]
+    elif hasattr(model, "swin"):
         model.set_attn_implementation("eager")
         blocks = [block for stage in model.swin.encoder.layers for block in stage.blocks]
         modules = [block.attention for block in blocks]
