@@ -97,14 +97,13 @@ def test_models_that_do_not_fit(jobs, photos: Path, tmp_path: Path, vit: str, na
     command = ["run", "--data", photos, "--store", tmp_path / "s", "--model"]
     answer = jobs(*command, vit, "--checkpoint", tmp_path / "other.safetensors")
     assert_refused(answer, "other.safetensors", "'blocks.1.mlp.fc1.weight'", "(7, 32)")
-    swin = {"img_size": 32, "patch_size": 2, "window_size": 4, "embed_dim": 8, "depths": [1], "num_heads": [1]}
-    model = timm.create_model("swin_tiny_patch4_window7_224", pretrained=False, num_classes=3, **swin)
-    save_vit(tmp_path / "swin", None)
-    save_file(model.state_dict(), tmp_path / "swin" / "model.safetensors")
-    config = json.loads((tmp_path / "swin" / "config.json").read_text())
-    config |= {"architecture": "swin_tiny_patch4_window7_224", "model_args": swin}
-    (tmp_path / "swin" / "config.json").write_text(json.dumps(config))
-    assert_refused(jobs(*command, f"timm:local-dir:{tmp_path / 'swin'}"), "SwinTransformer is not supported")
+    model = timm.create_model("resnet10t", pretrained=False, num_classes=3)
+    save_vit(tmp_path / "resnet", None)
+    save_file(model.state_dict(), tmp_path / "resnet" / "model.safetensors")
+    config = json.loads((tmp_path / "resnet" / "config.json").read_text())
+    config |= {"architecture": "resnet10t", "model_args": {}}
+    (tmp_path / "resnet" / "config.json").write_text(json.dumps(config))
+    assert_refused(jobs(*command, f"timm:local-dir:{tmp_path / 'resnet'}"), "ResNet is not supported")
 
 
 def test_run_list_status_and_run_again(jobs, photos: Path, tmp_path: Path, vit: str) -> None:
