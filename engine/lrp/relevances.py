@@ -42,6 +42,7 @@ class Relevances:
         sites: all attention sites.
         blocks: modules whose input relevance will be asked for.
         conventions: default: those of the family.
+        double: run the tape in float64, where the device has it.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class Relevances:
         sites: Sequence[str],
         blocks: Sequence[str] = (),
         conventions: Conventions | None = None,
+        double: bool = True,
     ) -> None:
         self._module, self._adapter, self._batch = module, adapter, batch
         self._sites, self._blocks = tuple(sites), tuple(blocks)
         self._conventions = conventions or FAMILIES.get(adapter.family, DEFAULT)
         self._dtype = wide(next(module.parameters())).dtype
-        self._double = next(iter(batch.values())).device.type in ("cpu", "cuda")
+        self._double = double and next(iter(batch.values())).device.type != "mps"
 
     def of_maps(self, target: Target, sites: Sequence[str], conserving: bool) -> dict[str, Tensor]:
         """Relevance of the attention maps, [B, H, s, t] per site, before it passes on through the softmax."""

@@ -301,3 +301,23 @@ def test_model_is_left_as_found(name, method):
     with pytest.raises((ZeroDivisionError, UnsupportedModel)):
         explain(model, data, method=METHODS[method], target=Failing())
     assert_same(model, before)
+
+
+def test_the_tape_runs_in_double_precision():
+    """float32 weights: the maps are as exact as the weights allow; without double precision they are not."""
+    single, double = zoo.build("vit_cls"), zoo.build("vit_cls").double()
+    images = zoo.inputs("vit_cls")
+    (tower,) = find_adapter(single).towers(single, images_batch(images))
+    with frozen(single), frozen(double):
+        exact = relevances(double, images).of_maps(Class(1), tower.layers, True)
+        kept = relevances(single, images).of_maps(Class(1), tower.layers, True)
+        rough = relevances(single, images, double=False).of_maps(Class(1), tower.layers, True)
+    for site in tower.layers:
+        peak = exact[site].abs().max()
+        assert kept[site].dtype == rough[site].dtype == torch.float32
+        assert (kept[site] - exact[site]).abs().max() < 1e-6 * peak
+        assert (kept[site] - exact[site]).abs().max() < (rough[site] - exact[site]).abs().max() < 0.1 * peak
+
+
+def images_batch(images):
+    return {"image": images}
