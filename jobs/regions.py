@@ -43,10 +43,14 @@ class RegionError(Exception):
 
 @dataclass(frozen=True)
 class Regions:
-    """K regions: `features` float32 [K, D], `boxes` float32 [K, 4] as fractions of the upright picture."""
+    """K regions: `features` float32 [K, D], `boxes` float32 [K, 4] as fractions of the upright picture.
+
+    `size` is that of the picture: its own, or what the file says, or None.
+    """
 
     features: np.ndarray
     boxes: np.ndarray
+    size: Size | None = None
 
 
 def read_regions(root: Path, reference: str | None, width: int, size: Size | None) -> Regions:
@@ -71,7 +75,8 @@ def read_regions(root: Path, reference: str | None, width: int, size: Size | Non
     except Exception as error:  # zip, HDF5 and Parquet libraries raise nearly anything on a damaged file
         raise RegionError(f"features unreadable ({type(error).__name__}: {one_line(error, 80)})") from error
     features = _features(raw, width)
-    return Regions(features, _boxes(raw, len(features), size))
+    given = _given_size(raw)
+    return Regions(features, _boxes(raw, len(features), given, size), size or given)
 
 
 def _npz(path: Path, key: str) -> Raw:
@@ -128,7 +133,7 @@ def _row_group(path: str, modified: int, row: int) -> tuple[int, int]:
 def _group_columns(path: str, modified: int, group: int) -> dict[str, Any]:
     file = pq.ParquetFile(path)
     names = [name for name in ("features", "boxes", "normalized_boxes") if name in file.schema_arrow.names]
-    table = file.read_row_group(group, columns=names)
+    table = file.read_row_group(group, columns=names, use_threads=False)  # a forked worker has none of Arrow's threads
     return {name: table[name].combine_chunks() for name in names}
 
 
@@ -168,7 +173,7 @@ def _features(raw: Raw, width: int) -> np.ndarray:
     return features
 
 
-def _boxes(raw: Raw, count: int, size: Size | None) -> np.ndarray:
+def _boxes(raw: Raw, count: int, given: Size | None, picture: Size | None) -> np.ndarray:
     named = raw.get("normalized_boxes")
     boxes = _numbers(raw["boxes"] if named is None else named, "boxes")
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -177,7 +182,7 @@ def _boxes(raw: Raw, count: int, size: Size | None) -> np.ndarray:
         raise RegionError(f"{count} features but {len(boxes)} boxes")
     if not np.isfinite(boxes).all():
         raise RegionError("boxes are not finite (NaN or infinity)")
-    fractions = boxes if named is not None else _fractions(boxes, _given_size(raw), size)
+    fractions = boxes if named is not None else _fractions(boxes, given, picture)
     if float(fractions.max()) > 1 + 0.05 or float(fractions.min()) < -0.05:
         raise RegionError("boxes reach beyond the picture")
     if (fractions[:, 2:] < fractions[:, :2]).any():

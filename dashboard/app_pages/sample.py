@@ -17,7 +17,7 @@ from storage import ColumnInfo, StoreError
 SIDE = 900  # pixels of the longer side of the large picture
 MAX_TARGETS = 3  # side by side
 ROOM = {1: 560, 2: 315, 3: 230}  # pixels that each of so many pictures has on a common screen
-VECTORS = ("tokens", "top_tokens", "top_indices", "top_probs")
+VECTORS = ("tokens", "top_tokens", "top_indices", "top_probs", "regions")
 
 
 def goto(sample_id: int | None) -> None:
@@ -246,6 +246,8 @@ def plain(value: Any) -> str:
     """A value as text."""
     if value is None:
         return ""
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
     return f"{value:.4g}" if isinstance(value, float) else clip(str(value), 2000)
 
 

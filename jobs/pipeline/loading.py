@@ -130,7 +130,7 @@ class Loading(TorchDataset[Batch]):
         assert self.dataset.features is not None  # jobs.prepare has seen to it
         regions = read_regions(self.dataset.root, self.dataset.features[row].as_py(), width, size)
         tensors = {"features": torch.from_numpy(regions.features), "boxes": torch.from_numpy(regions.boxes)}
-        return Sample(tensors, size or (0, 0))
+        return Sample(tensors, regions.size or (0, 0))
 
     def _cover(self, batch: Batch) -> None:
         """Fill in how far masks and boxes cover the token cells."""

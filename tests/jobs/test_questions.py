@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -95,6 +98,29 @@ def test_one_bad_sample_costs_no_other(audit: Audit, lxmert: str, tmp_path: Path
     ]
     maps = reader.maps([(0, "answer"), (8, "answer")], "image")
     assert len(maps[0, "answer"]) == 4 and len(maps[8, "answer"]) == 7 and maps[8, "answer"].any()
+
+
+def test_workers_read_parquet_and_hdf5(visual_bert: str, tmp_path: Path) -> None:
+    """Both libraries have threads of their own, which a forked worker does not inherit."""
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(size=(3, REGION_WIDTH)).astype(np.float32) for _ in range(20)]
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.2, 0.3, 0.4, 1]])
+    texts = [f"{QUESTION} {i}" for i in range(20)]
+    columns = {"text": texts, "features": [v.tolist() for v in vectors], "boxes": [boxes.tolist()] * 20}
+    pq.write_table(pa.table(columns), tmp_path / "inline.parquet", row_group_size=6)
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        for i, values in enumerate(vectors):
+            file[f"q/{i}/features"], file[f"q/{i}/boxes"] = values, boxes
+    rows = [{"text": text, "features": f"all.h5#q/{i}"} for i, text in enumerate(texts)]
+    (tmp_path / "hdf5.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    maps = []
+    for name in ("inline.parquet", "hdf5.jsonl"):
+        spec = RunSpec(str(tmp_path / name), visual_bert, store=str(tmp_path / "store"), workers=2, batch_size=4)
+        result = run_audit(spec)
+        assert (result.explained, result.failed) == (20, 0)
+        with Store.open(result.store).reader(result.run) as reader:
+            maps.append(reader.maps([(i, "answer") for i in range(20)], "image"))
+    assert all(np.allclose(maps[0][key], maps[1][key]) for key in maps[0]) and len(maps[0]) == 20
 
 
 def test_answers_as_labels_and_targets(audit: Audit, visual_bert: str, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_boxes_become_fractions(tmp_path: Path, arrays: dict[str, Any], size: tu
     regions = read(npz(tmp_path, features=FEATURES, **arrays), size=size)
     assert regions.features.dtype == np.float32 and (regions.features == FEATURES).all()
     assert np.abs(regions.boxes - FRACTIONS).max() < 1e-3 and regions.boxes.max() <= 1
+    in_file = (int(np.ravel(arrays["width"])[0]), int(arrays["height"])) if "width" in arrays else None
+    assert regions.size == (size or in_file)
 
 
 @pytest.mark.parametrize(
