@@ -207,9 +207,9 @@ class _Request:
         device = next(iter(self.batch.values())).device.type
         return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
 
-    def relevances(self) -> Relevances:
-        """LRP of this batch, in the precision of the weights."""
-        return Relevances(self.module, self.adapter, self.batch, self.reading.sites)
+    def relevances(self, output: Output) -> Relevances:
+        """LRP of this batch."""
+        return Relevances(self.module, self.adapter, self.batch, self.reading.sites, output=output)
 
     @property
     def conserving(self) -> bool:
@@ -320,10 +320,10 @@ def _explain_forward(request: _Request, find: Find) -> list[Explanation]:
 
 def _explain_recorded(request: _Request, find: Find) -> list[Explanation]:
     capture = RecordCapture(frozenset(request.reading.explained))
-    relevances = request.relevances() if request.method.lrp else None
     explanations = []
     with torch.set_grad_enabled(request.method.needs_gradient):
         output, states = request.forward(capture)
+        relevances = request.relevances(output) if request.method.lrp else None
         targets = find(output)
         for i, target in enumerate(targets):
             gradient = None
@@ -331,7 +331,7 @@ def _explain_recorded(request: _Request, find: Find) -> list[Explanation]:
                 gradient = capture.gradients(target.score(output), keep_graph=i + 1 < len(targets))
             attention = capture.attention
             if relevances is not None:  # R_A stands in for A
-                attention = relevances.of_maps(settled(target, output), request.reading.explained, request.conserving)
+                attention = relevances.of_maps(target, request.reading.explained, request.conserving)
             with torch.no_grad():
                 answer = request.reading.recorded(target, output, attention, gradient, states, request.keep_matrices)
             explanations.append(_assemble(request, target, output, answer))

@@ -72,7 +72,9 @@ class Propagation:
                 if node.op in RESHAPES | SAME | {"expand"} and inputs[0] in self._maps:
                     self._maps.add(out)
         if node.op == "_softmax":
-            self._scores.add(inputs[0])
+            maker = self.producer.get(inputs[0])
+            filled = maker is not None and maker.op == "masked_fill"
+            self._scores.add(maker.inputs[0] if maker is not None and filled else inputs[0])
         if node.op == "add" and len(inputs) == 2 and self._is_bias(inputs[1]):
             maker = self._maker(inputs[0])
             if maker is not None and maker.op in ("mm", "bmm") and self._is_weight(maker.args[1]):

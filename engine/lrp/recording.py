@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.capture.calls import AttentionCall
+from engine.capture.calls import AttentionCall, blind_rows
 from engine.capture.interceptor import Interceptor
 from engine.lrp.conventions import Conventions
 from engine.lrp.tape import Tape, Value
@@ -52,7 +52,12 @@ class WrittenOut:
         keys, scale = call.k.transpose(-2, -1), call.softmax_scale
         scores = (call.q * scale) @ keys if self._scaled_query else (call.q @ keys) * scale
         bias = call.bias()
-        attention = (scores if bias is None else scores + bias).softmax(dim=-1)
+        if bias is None:
+            return self.weights(call.site, scores.softmax(dim=-1)) @ call.v
+        scores, blind = scores + bias, blind_rows(bias)
+        if not blind.any():
+            return self.weights(call.site, scores.softmax(dim=-1)) @ call.v
+        attention = scores.masked_fill(blind, 0.0).softmax(dim=-1).masked_fill(blind, 0.0)
         return self.weights(call.site, attention) @ call.v
 
     def weights(self, site: str, attention: Tensor) -> Tensor:

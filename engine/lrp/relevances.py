@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -24,6 +24,13 @@ NO_RELEVANCE = ("mask", "special", "type_ids", "position_ids", "grid")
 """Ends of the names of inputs that say where things are, not what they are."""
 
 
+TAPE_BYTES = 2 << 30
+"""Memory of one tape on a CPU; larger batches are taken in chunks."""
+GPU_SHARE = 0.3
+"""Share of a GPU's free memory for one tape."""
+SMALL_MODEL = 5_000_000
+"""Models with fewer parameters are not measured first."""
+
 Collect = Callable[[Recording, Mapping[Value, Tensor]], list[Tensor]]
 """Takes a recording and the start relevance to what is asked for, samples on axis 0."""
 
@@ -43,6 +50,7 @@ class Relevances:
         blocks: modules whose input relevance will be asked for.
         conventions: default: those of the family.
         double: run the tape in float64, where the device has it.
+        output: what the model returned for the batch, if that is known.
     """
 
     def __init__(
@@ -54,10 +62,13 @@ class Relevances:
         blocks: Sequence[str] = (),
         conventions: Conventions | None = None,
         double: bool = True,
+        output: Output | None = None,
     ) -> None:
         self._module, self._adapter, self._batch = module, adapter, batch
         self._sites, self._blocks = tuple(sites), tuple(blocks)
         self._conventions = conventions or FAMILIES.get(adapter.family, DEFAULT)
+        self._given = output
+        self._at_once: int | None = None
         self._dtype = wide(next(module.parameters())).dtype
         self._double = double and next(iter(batch.values())).device.type != "mps"
 
@@ -96,35 +107,66 @@ class Relevances:
         return dict(zip(self._blocks, self._batched(target, collect, at_value=True), strict=True))
 
     def _batched(self, target: Target, collect: Collect, at_value: bool = False) -> list[Tensor]:
-        """Whole batch at once; one sample at a time where the operations hide which elements are whose."""
-        seeds = start_relevance(target, self._whole.output)
-        if at_value:
-            seeds = {n: getattr(self._whole.output, n) * seed for n, seed in seeds.items()}
-        elif self._conventions.start_at_value:
-            seeds = {n: x * rules.div(seeds[n], x) for n, x in ((n, getattr(self._whole.output, n)) for n in seeds)}
+        """As many samples at once as fit; one at a time where the operations hide which elements are whose."""
+        seeds = start_relevance(settled(target, self._output), self._output)
         try:
-            return [x.to(self._dtype) for x in collect(self._whole, self._start(self._whole, seeds))]
-        except MixedSamples:
-            single = [
-                collect(recording, self._start(recording, {k: v[i : i + 1] for k, v in seeds.items()}))
-                for i, recording in enumerate(self._singles)
+            parts = [
+                collect(recording, self._start(recording, seeds, rows, at_value))
+                for rows, recording in self._recordings()
             ]
-            return [torch.cat(parts).to(self._dtype) for parts in zip(*single, strict=True)]
+        except MixedSamples:
+            self._at_once = 1
+            return self._batched(target, collect, at_value)
+        return [torch.cat(part).to(self._dtype) for part in zip(*parts, strict=True)]
 
-    def _start(self, recording: Recording, seeds: Mapping[str, Tensor]) -> dict[Value, Tensor]:
-        start = {recording.tape.value(getattr(recording.output, name)): seed for name, seed in seeds.items()}
+    def _start(
+        self, recording: Recording, seeds: Mapping[str, Tensor], rows: slice, at_value: bool
+    ) -> dict[Value, Tensor]:
+        start = {}
+        for name, seed in seeds.items():
+            value = recording.tape.value(getattr(recording.output, name))
+            relevance = seed[rows].to(value.tensor.dtype)
+            if at_value:
+                relevance = relevance * value.tensor
+            elif self._conventions.start_at_value:
+                relevance = value.tensor * rules.div(relevance, value.tensor)
+            start[value] = relevance
         for value in recording.states.values():
             start[value] = torch.zeros_like(value.tensor)
         return start
+
+    def _recordings(self) -> Iterator[tuple[slice, Recording]]:
+        """The batch, whole (and kept for the next target) or in chunks."""
+        count = len(self._output.logits)
+        if self._at_once is None:
+            self._at_once = self._fitting(count)
+        if self._at_once >= count:
+            yield slice(None), self._whole
+            return
+        for i in range(0, count, self._at_once):
+            rows = slice(i, i + self._at_once)
+            yield rows, self._record({k: v[rows] for k, v in self._batch.items()})
+
+    def _fitting(self, count: int) -> int:
+        """How many samples a tape may hold, from the tape of the first one."""
+        if count == 1 or sum(p.numel() for p in self._module.parameters()) < SMALL_MODEL:
+            return count
+        one = self._record({k: v[:1] for k, v in self._batch.items()}).tape.nbytes
+        device = next(iter(self._batch.values())).device
+        budget = int(GPU_SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else TAPE_BYTES
+        return max(1, budget // one)
 
     @cached_property
     def _whole(self) -> Recording:
         return self._record(self._batch)
 
     @cached_property
-    def _singles(self) -> list[Recording]:
-        count = len(self._whole.output.logits)
-        return [self._record({k: v[i : i + 1] for k, v in self._batch.items()}) for i in range(count)]
+    def _output(self) -> Output:
+        """The output in the model's own precision, which settles the targets."""
+        if self._given is not None:
+            return self._given
+        with torch.no_grad():
+            return self._adapter.forward(self._module, self._batch)
 
     def _record(self, batch: Batch) -> Recording:
         adapter, module, conventions = self._adapter, self._module, self._conventions

@@ -88,6 +88,14 @@ class Tape(TorchDispatchMode):
         known = self._values.get(id(tensor))
         return known if known is not None else self._keep(Value(tensor, constant=True))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the recorded tensors hold, weights apart."""
+        values = (v for node in self.nodes for v in node.outputs if v is not None and not v.constant)
+        return sum(
+            {v.tensor.untyped_storage().data_ptr(): v.tensor.untyped_storage().nbytes() for v in values}.values()
+        )
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and note it down."""
         kwargs = kwargs or {}

@@ -28,7 +28,14 @@ class AttnLRP(DirectMethod):
     def relevances(self, subject: Subject, targets: Sequence[Target]) -> list[Direct]:
         """One propagation per target over one tape."""
         blocks = subject.blocks()
-        session = Relevances(subject.module, subject.adapter, subject.batch, subject.sites, tuple(blocks.values()))
+        session = Relevances(
+            subject.module,
+            subject.adapter,
+            subject.batch,
+            subject.sites,
+            tuple(blocks.values()),
+            output=subject.output,
+        )
         found = []
         for target in targets:
             inputs = session.of_blocks(target, AttnPropagation)

@@ -28,7 +28,7 @@ class FullLRP(DirectMethod):
     def relevances(self, subject: Subject, targets: Sequence[Target]) -> list[Direct]:
         """One propagation per target over one tape."""
         grid = _grid(subject)
-        session = Relevances(subject.module, subject.adapter, subject.batch, subject.sites)
+        session = Relevances(subject.module, subject.adapter, subject.batch, subject.sites, output=subject.output)
         found = []
         for target in targets:
             pixels = session.of_image(target).sum(dim=1)

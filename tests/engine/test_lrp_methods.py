@@ -13,6 +13,7 @@ from untouched import Failing, assert_same, snapshot
 from engine import EngineError, UnsupportedModel, explain, explain_targets
 from engine.capture.scope import frozen
 from engine.lrp import attn
+from engine.lrp import relevances as relevances_module
 from engine.lrp.propagate import MixedSamples, Propagation
 from engine.lrp.relevances import Relevances
 from engine.lrp.tape import Tape
@@ -321,3 +322,18 @@ def test_the_tape_runs_in_double_precision():
 
 def images_batch(images):
     return {"image": images}
+
+
+def test_a_batch_that_does_not_fit_is_taken_in_chunks(monkeypatch):
+    """Also with several targets: nothing of a chunk is kept for the next target."""
+    model, images = zoo.build("vit_cls").double(), zoo.inputs("vit_cls", batch=5)
+    targets = [None, 0, torch.arange(5)]
+    expected = explain_targets(model, images, targets, method="transformer_attribution")
+    monkeypatch.setattr(relevances_module, "SMALL_MODEL", 0)
+    one = relevances(model, images[:1])._whole.tape.nbytes
+    for room, at_once in ((10 * one, 10), (int(2.5 * one), 2), (1, 1)):
+        monkeypatch.setattr(relevances_module, "TAPE_BYTES", room)
+        assert relevances(model, images)._fitting(5) == at_once
+        found = explain_targets(model, images, targets, method="transformer_attribution")
+        for a, b in zip(expected, found, strict=True):
+            torch.testing.assert_close(a.relevancy["image"], b.relevancy["image"], rtol=1e-9, atol=1e-12)
