@@ -55,6 +55,8 @@ class Preprocess:
         if self.fit == WITHIN:
             length, breadth = size_within(height, width, self.edge)
             return (0.0, 0.0, _reach(breadth, self.stride), _reach(length, self.stride))
+        if self.stride > 1:
+            return (0.0, 0.0, _reach(self.size[1], self.stride), _reach(self.size[0], self.stride))
         rows, columns = self._resized(width, height)
         x = (columns - self.size[1]) / 2 / columns
         y = (rows - self.size[0]) / 2 / rows
@@ -185,6 +187,11 @@ def _geometry(processor: Any) -> tuple[str, tuple[int, int], bool]:
         edge = (int(size["shortest_edge"]),) * 2
         # ViLT rounds both sides to whole patches: its grid always covers the whole picture
         rounded = getattr(processor, "size_divisor", None) is not None
+        if not rounded and not getattr(processor, "do_center_crop", False):
+            raise EngineError(
+                f"{type(processor).__name__} keeps the aspect ratio and crops nothing: pictures would have different "
+                "sizes; set do_center_crop, or a height and a width"
+            )
         return (STRETCH, edge, True) if rounded else (SHORTEST, edge, False)
     if "height" in size and "width" in size:
         return STRETCH, (int(size["height"]), int(size["width"])), False

@@ -117,6 +117,14 @@ def test_vilt_keeps_the_aspect_ratio_in_whole_patches():
 def test_an_unknown_geometry_is_refused():
     with pytest.raises(EngineError, match=r"resizes by .*: that geometry is not supported"):
         hf_preprocess(DetrImageProcessor(size={"max_height": 100, "max_width": 100}))
+    with pytest.raises(EngineError, match="crops nothing: pictures would have different sizes"):
+        hf_preprocess(CLIPImageProcessor(size={"shortest_edge": 32}, do_center_crop=False))
+
+
+def test_a_stretched_detector_reaches_over_the_edge_too():
+    preprocess = hf_preprocess(DetrImageProcessor(size={"height": 80, "width": 64}), stride=32)
+    assert preprocess(Image.new("RGB", (50, 40))).shape == (3, 80, 64)
+    assert preprocess.view(50, 40) == (0, 0, 1, 96 / 80)
 
 
 def test_open_clip_modes():
