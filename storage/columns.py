@@ -428,16 +428,21 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "explanations": (SAMPLE_COLUMNS[0], *EXPLANATION_COLUMNS),
     "map_image_<n>": (
         *_KEY,
-        _vector(
-            "n",
-            "raw relevancy",
-            "The token grid, row by row; n = grid_h x grid_w. Or one value per region; n = their number.",
-        ),
+        _vector("n", "raw relevancy", "The token grid, row by row; n = grid height x width."),
     ),
     "map_text_<n>": (
         *_KEY,
         Column("n_valid", pa.int16(), "tokens", "How many of the values are real; the others are zero."),
         _vector("n", "raw relevancy", "One value per text token, padded with zeros to a multiple of 16."),
+    ),
+    "map_varied_<n>": (
+        *_KEY,
+        Column("n_valid", pa.int16(), "values", "How many of the values are real; the others are zero."),
+        _vector(
+            "n",
+            "raw relevancy",
+            "One value per region, or the token grid row by row, padded with zeros to a multiple of 64.",
+        ),
     ),
     "features_<d>": (
         *_KEY,

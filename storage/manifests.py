@@ -31,6 +31,7 @@ class Contents:
     image_widths: tuple[int, ...] = ()
     text_widths: tuple[int, ...] = ()
     feature_widths: tuple[int, ...] = ()
+    varied_widths: tuple[int, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -101,6 +102,7 @@ def total(many: Iterable[Contents]) -> Contents:
         image_widths=_union(entry.image_widths for entry in entries),
         text_widths=_union(entry.text_widths for entry in entries),
         feature_widths=_union(entry.feature_widths for entry in entries),
+        varied_widths=_union(entry.varied_widths for entry in entries),
         seconds={stage: sum(entry.seconds.get(stage, 0.0) for entry in entries) for stage in STAGES},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from storage.columns import sql_type
 from storage.errors import StoreError, suggest
 from storage.manifests import STAGES, Contents
-from storage.schema import padded_width, part_schema
+from storage.schema import VARIED_WIDTH_STEP, padded_width, part_schema, varied
 
 ROW_GROUP_ROWS = 2048
 _KEY = ("sample_id", "target", "modality")
@@ -141,9 +142,16 @@ def _check_keys(table: pa.Table) -> None:
         raise StoreError("sample_first must be true on exactly one row of each sample; nothing was written")
 
 
-def contents(table: pa.Table, failures: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> Contents:
+def contents(
+    table: pa.Table,
+    failures: Sequence[Mapping[str, Any]],
+    seconds: Mapping[str, float],
+    metadata: Iterable[Mapping[str, Any]],
+) -> Contents:
     """What a checked table holds, for its manifest."""
     ids = table["sample_id"]
+    own = [pc.is_valid(table[name]) for name in varied(list(metadata))]
+    has_own = reduce(pc.or_, own) if own else pa.array([False] * len(table))
     bounds = pc.min_max(ids).as_py() if len(ids) else {"min": None, "max": None}
     return Contents(
         rows=len(table),
@@ -151,9 +159,12 @@ def contents(table: pa.Table, failures: Sequence[Mapping[str, Any]], seconds: Ma
         failed=len(failures),
         min_id=bounds["min"],
         max_id=bounds["max"],
-        image_widths=_widths(table, "image"),
+        image_widths=_widths(table.filter(pc.invert(has_own)), "image"),
         text_widths=tuple(sorted({padded_width(width) for width in _widths(table, "text")})),
         feature_widths=_lengths(table["features"]),
+        varied_widths=tuple(
+            sorted({padded_width(n, VARIED_WIDTH_STEP) for n in _widths(table.filter(has_own), "image")})
+        ),
         seconds={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
     )
 

@@ -26,7 +26,6 @@ from storage.views import TAIL_FAILURES, segment_alias, view_statements
 Key = tuple[int, str]
 Result = TypeVar("Result")
 _ATTEMPTS = 5
-FEW_WIDTHS = 4  # up to so many tables are all looked into
 
 
 class RunReader:
@@ -173,7 +172,7 @@ class RunReader:
     # -- vectors --------------------------------------------------------------------------------------
 
     def map_widths(self, modality: str) -> tuple[int, ...]:
-        """Widths n of the tables `map_<modality>_<n>`."""
+        """Widths n of the tables `map_<modality>_<n>`. Maps of regions and of detections lie in `map_varied_<n>`."""
         if modality not in ("image", "text"):
             raise StoreError(f"unknown modality {modality!r}; available: image, text")
         contents = self.snapshot.contents
@@ -190,22 +189,14 @@ class RunReader:
         """
         wanted = list(dict.fromkeys((int(sample_id), str(target)) for sample_id, target in keys))
         found: dict[Key, np.ndarray] = {}
-        for width in self._widths_of(wanted, modality):
-            found.update(self.retrying(partial(_maps_of_width, wanted, modality, width)))
+        for table in self._map_tables(modality) if wanted else ():
+            found.update(self.retrying(partial(_maps_of_table, wanted, *table)))
         return found
 
-    def _widths_of(self, wanted: Sequence[Key], modality: str) -> Iterable[int]:
-        """Widths of the tables that may hold the maps: a run over pictures of all sizes has hundreds of tables."""
-        widths = self.map_widths(modality)
-        if not wanted or modality == "text" or len(widths) <= FEW_WIDTHS or self.record.schema_version < 2:
-            return widths if wanted else ()
-        ids = ", ".join(f"({sample_id})" for sample_id in {sample_id for sample_id, _ in wanted})
-        rows = self.query(
-            "SELECT DISTINCT coalesce(len(s.regions) // 4, s.grid_h * s.grid_w) AS width "
-            f"FROM (VALUES {ids}) k(sample_id) JOIN samples s USING (sample_id)"
-        )
-        known = {row["width"] for row in rows}
-        return widths if None in known else [width for width in widths if width in known]
+    def _map_tables(self, modality: str) -> list[tuple[str, int]]:
+        """Kind and width of the tables that hold maps of a modality."""
+        tables = [(modality, width) for width in self.map_widths(modality)]
+        return tables + [("varied", n) for n in self.snapshot.contents.varied_widths if modality == "image"]
 
     # -- end ------------------------------------------------------------------------------------------
 
@@ -224,15 +215,15 @@ class RunReader:
         self.close()
 
 
-def _maps_of_width(
-    keys: Sequence[Key], modality: str, width: int, cursor: duckdb.DuckDBPyConnection
+def _maps_of_table(
+    keys: Sequence[Key], kind: str, width: int, cursor: duckdb.DuckDBPyConnection
 ) -> dict[Key, np.ndarray]:
     """The maps in one table. Keys are joined, as IN (...) would decode every vector of the table."""
     ids, targets = zip(*keys, strict=True)
     cursor.register("wanted", pa.table({"row": range(len(keys)), "sample_id": ids, "target": targets}))
-    valid = "m.n_valid" if modality == "text" else str(width)
+    valid = str(width) if kind == "image" else "m.n_valid"
     found = cursor.sql(
-        f"SELECT k.row, {valid} AS n, m.vec FROM wanted k JOIN map_{modality}_{width} m "
+        f"SELECT k.row, {valid} AS n, m.vec FROM wanted k JOIN map_{kind}_{width} m "
         "ON m.sample_id = k.sample_id AND m.target = k.target"
     ).to_arrow_table()
     if not len(found):

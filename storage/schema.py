@@ -23,6 +23,7 @@ from storage.errors import StoreError, suggest
 
 SCHEMA_VERSION = 2
 TEXT_WIDTH_STEP = 16
+VARIED_WIDTH_STEP = 64
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 RESERVED = frozenset(
@@ -128,6 +129,12 @@ def part_schema(metadata: Iterable[Mapping[str, Any]]) -> pa.Schema:
     return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in part_columns(metadata)])
 
 
-def padded_width(tokens: int) -> int:
-    """Width of the table a text map of this many tokens lies in: the next multiple of 16."""
-    return max(1, -(-tokens // TEXT_WIDTH_STEP)) * TEXT_WIDTH_STEP
+def padded_width(values: int, step: int = TEXT_WIDTH_STEP) -> int:
+    """Width of the table a map of this many values lies in: the next multiple of `step`, 16 for texts."""
+    return max(1, -(-values // step)) * step
+
+
+def varied(metadata: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Columns of a part that mark a map with a number of values of its own: over regions, or a detection's."""
+    own = {column.name for column in part_columns(metadata)} - {entry["column"] for entry in metadata}
+    return [name for name in ("regions", "query") if name in own]

@@ -9,7 +9,14 @@ from typing import Any
 from storage.columns import FAILURE_COLUMNS, ROLLUP_COLUMNS, SAMPLE_COLUMNS, Column
 from storage.layout import RunLayout
 from storage.manifests import Contents, PartManifest
-from storage.schema import TEXT_WIDTH_STEP, explanation_columns, part_columns, sample_columns
+from storage.schema import (
+    TEXT_WIDTH_STEP,
+    VARIED_WIDTH_STEP,
+    explanation_columns,
+    part_columns,
+    sample_columns,
+    varied,
+)
 
 # table name -> its columns as (name, DuckDB type)
 Columns = list[tuple[str, str]]
@@ -63,8 +70,8 @@ def table_columns(contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> 
     }
     for n in contents.image_widths:
         tables[f"map_image_{n}"] = [*key, ("vec", f"FLOAT[{n}]")]
-    for n in contents.text_widths:
-        tables[f"map_text_{n}"] = [*key, ("n_valid", "SMALLINT"), ("vec", f"FLOAT[{n}]")]
+    for kind, widths in (("text", contents.text_widths), ("varied", contents.varied_widths)):
+        tables |= {f"map_{kind}_{n}": [*key, ("n_valid", "SMALLINT"), ("vec", f"FLOAT[{n}]")] for n in widths}
     for n in contents.feature_widths:
         tables[f"features_{n}"] = [*key, ("modality", "VARCHAR"), ("vec", f"FLOAT[{n}]")]
     return tables
@@ -89,14 +96,12 @@ def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str
     for n in contents.image_widths:
         selects[f"map_image_{n}"] = (
             f"SELECT sample_id, target, map::FLOAT[{n}] AS vec FROM {source} "
-            f"WHERE modality = 'image' AND len(map) = {n}"
+            f"WHERE {summable(metadata)} AND len(map) = {n}"
         )
     for n in contents.text_widths:
-        selects[f"map_text_{n}"] = (
-            f"SELECT sample_id, target, len(map)::SMALLINT AS n_valid, "
-            f"list_resize(map, {n}, 0.0::FLOAT)::FLOAT[{n}] AS vec FROM {source} "
-            f"WHERE modality = 'text' AND len(map) > {n - TEXT_WIDTH_STEP} AND len(map) <= {n}"
-        )
+        selects[f"map_text_{n}"] = _padded(source, n, TEXT_WIDTH_STEP, "modality = 'text'")
+    for n in contents.varied_widths:
+        selects[f"map_varied_{n}"] = _padded(source, n, VARIED_WIDTH_STEP, _varied(metadata))
     for n in contents.feature_widths:
         selects[f"features_{n}"] = (
             f"SELECT sample_id, target, modality, features::FLOAT[{n}] AS vec FROM {source} WHERE len(features) = {n}"
@@ -108,10 +113,24 @@ def _names(columns: Iterable[Column]) -> str:
     return ", ".join(identifier(column.name) for column in columns)
 
 
+def _padded(source: str, width: int, step: int, condition: str) -> str:
+    """Maps of up to `width` values (and more than the next smaller table takes), padded with zeros."""
+    return (
+        f"SELECT sample_id, target, len(map)::SMALLINT AS n_valid, "
+        f"list_resize(map, {width}, 0.0::FLOAT)::FLOAT[{width}] AS vec FROM {source} "
+        f"WHERE {condition} AND len(map) > {width - step} AND len(map) <= {width}"
+    )
+
+
 def summable(metadata: Iterable[Mapping[str, Any]]) -> str:
     """Condition on rows of a part whose maps add up position by position: image grids, not regions nor detections."""
-    own = {column.name for column in part_columns(metadata)} - {entry["column"] for entry in metadata}
-    return " AND ".join(["modality = 'image'", *(f"{name} IS NULL" for name in ("regions", "query") if name in own)])
+    return " AND ".join(["modality = 'image'", *(f"{name} IS NULL" for name in varied(list(metadata)))])
+
+
+def _varied(metadata: Iterable[Mapping[str, Any]]) -> str:
+    """Condition on the other rows of images."""
+    own = " OR ".join(f"{name} IS NOT NULL" for name in varied(list(metadata)))
+    return f"modality = 'image' AND ({own or 'false'})"
 
 
 def rollup_select(source: str, metadata: Iterable[Mapping[str, Any]]) -> str:

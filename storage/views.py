@@ -47,7 +47,7 @@ def view_statements(run: RunLayout, record: RunRecord, snapshot: Snapshot, catal
 def _with_grid(contents: Contents, record: RunRecord) -> Contents:
     """An empty run already has the (empty) image map table of its model."""
     grid = record.model.get("grid")
-    if contents.image_widths or not grid:
+    if contents.image_widths or contents.varied_widths or not grid:
         return contents
     return replace(contents, image_widths=(int(grid[0]) * int(grid[1]),))
 

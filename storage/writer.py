@@ -175,7 +175,7 @@ class RunWriter:
             raise StoreError(f"part index {index} is negative; nothing was written")
         checked = part_files.checked(table, self.record.metadata)
         failed = part_files.checked_failures(failures)
-        contents = part_files.contents(checked, failed, seconds or {})
+        contents = part_files.contents(checked, failed, seconds or {}, self.record.metadata)
         content = part_files.encode(checked)
         with self._guard:
             if index in self._committed:

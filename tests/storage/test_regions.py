@@ -12,7 +12,7 @@ from storage import RunReader, Store, parts_table
 from storage.document import DOCUMENT
 from tests.storage import audit
 
-GRIDS = [(2, 3), (3, 3), (4, 5), (5, 7), (2, 2), (3, 2), (1, 4)]
+GRIDS = [(2, 3), (3, 3), (4, 5), (5, 7), (2, 2), (3, 2), (8, 8)]
 RECORD = {**audit.record(), "dataset": {**audit.record()["dataset"], "metadata": []}}
 
 
@@ -83,9 +83,18 @@ def test_documented_examples_run_as_printed(reader: RunReader) -> None:
     examples = re.findall(r"```sql regions\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     seen, strongest, zeros = (reader.query(example.strip().rstrip(";")) for example in examples)
     assert [(row["predicted"], row["n"]) for row in seen] == [(None, 11)]
-    assert [(row["uri"], row["relevancy"], len(row["box"])) for row in strongest] == [("1.jpg", 4.0, 4)]
-    assert strongest[0]["box"] == pytest.approx(np.linspace(0, 1, 16, dtype=np.float32)[12:].tolist())
+    assert sorted((row["uri"], row["relevancy"]) for row in strongest) == [("0.jpg", 2), ("1.jpg", 4), ("2.jpg", 6)]
+    for row in strongest:
+        count = 3 + int(row["uri"][0])
+        assert row["box"] == pytest.approx(np.linspace(0, 1, 4 * count, dtype=np.float32)[-4:].tolist())
     assert zeros == [{"met": 2, "explanations": 3}]
+
+
+def test_maps_of_all_sizes_share_few_tables(reader: RunReader) -> None:
+    tables = reader.query("SELECT view_name AS name FROM duckdb_views() WHERE view_name LIKE 'map_%' ORDER BY ALL")
+    assert [table["name"] for table in tables] == ["map_varied_64"]
+    rows = reader.query("SELECT n_valid, vec FROM map_varied_64")
+    assert all(not any(row["vec"][row["n_valid"] :]) for row in rows) and len({row["n_valid"] for row in rows}) > 5
 
 
 def test_only_grids_of_whole_pictures_are_summed_up(reader: RunReader) -> None:

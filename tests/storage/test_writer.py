@@ -48,7 +48,7 @@ def test_commit_leaves_exactly_two_files_and_a_true_manifest(store: Store) -> No
     assert manifest["contents"] == {
         "rows": 4 * len(explained), "samples": len(explained), "failed": len(audit.part_failures(3)),
         "min_id": explained[0], "max_id": explained[-1], "image_widths": [49], "text_widths": [16, 32],
-        "feature_widths": [16, 32], "seconds": {"read": 1.0, "compute": 2.0, "write": 0.5},
+        "feature_widths": [16, 32], "varied_widths": [], "seconds": {"read": 1.0, "compute": 2.0, "write": 0.5},
     }  # fmt: skip
 
 
