@@ -114,7 +114,7 @@ def _seen(module: nn.Module, paths: Sequence[str], tape: Tape, inputs: dict[str,
 
     def note(path: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            inputs[path] = tape.value(args[0] if args else next(iter(kwargs.values())))
+            inputs[path] = tape.value(next(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)))
 
         return hook
 

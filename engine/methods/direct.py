@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from engine.errors import EngineError
+from engine.errors import EngineError, UnsupportedModel
 from engine.methods.method import Method
 from engine.models.adapter import Adapter, Batch, Tower
 from engine.models.relation import Steps
@@ -48,6 +48,11 @@ class Subject:
         for step in (step for group in self.steps for step in group if step.is_self):
             if step.query in ("image", "text"):
                 found.setdefault(step.query, block_of(step.site))
+        for stream, path in found.items():
+            if any(step.query != stream and block_of(step.site) == path for group in self.steps for step in group):
+                raise UnsupportedModel(
+                    f"{self.name}: block {path!r} holds two streams; the {stream} has no block of its own"
+                )
         return found
 
     def ranges(self, stream: str) -> dict[str, tuple[int, int | None]]:

@@ -8,9 +8,10 @@ import zoo
 import zoo_streams
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from transformers import LxmertForQuestionAnswering
 from untouched import Failing, assert_same, snapshot
 
-from engine import EngineError, UnsupportedModel, explain, explain_targets
+from engine import EngineError, UnsupportedModel, explain, explain_detections, explain_targets
 from engine.capture.scope import frozen
 from engine.lrp import attn
 from engine.lrp import relevances as relevances_module
@@ -161,7 +162,7 @@ def test_targets_start_the_relevance():
 
 # Batches.
 
-FAMILIES = ["vit_cls", "vit_avg", "vit_map_pool", "eva02_rope_cls", "hf_dinov2", "hf_bert", "open_clip", "hf_clip", "hf_siglip", "hf_vilt", "hf_blip_itm"]  # fmt: skip # noqa: E501
+FAMILIES = ["vit_cls", "vit_avg", "vit_map_pool", "eva02_rope_cls", "hf_dinov2", "hf_bert", "open_clip", "hf_clip", "hf_siglip", "hf_vilt", "hf_blip_itm", "hf_modernbert", "open_clip_coca"]  # fmt: skip # noqa: E501
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -337,3 +338,26 @@ def test_a_batch_that_does_not_fit_is_taken_in_chunks(monkeypatch):
         found = explain_targets(model, images, targets, method="transformer_attribution")
         for a, b in zip(expected, found, strict=True):
             torch.testing.assert_close(a.relevancy["image"], b.relevancy["image"], rtol=1e-9, atol=1e-12)
+
+
+def test_detections_share_one_tape():
+    model, data = zoo_streams.build("detr"), stream_inputs("detr")
+    found = explain_detections(model, data, threshold=0.0, most=2, method="transformer_attribution")
+    assert [result.target for result in found] == ["detection:0", "detection:1"]
+    for result in found:
+        again = explain(
+            model, data, target=QueryClass(result.query, result.target_index), method="transformer_attribution"
+        )
+        assert torch.equal(result.relevancy["image"], again.relevancy["image"])
+    assert not torch.equal(found[0].relevancy["image"], found[1].relevancy["image"])
+
+
+def test_a_stream_without_a_block_of_its_own_is_refused():
+    """LXMERT without region layers: the first region attention lies inside a layer of both streams."""
+    config = zoo_streams.lxmert().config
+    config.r_layers = 0
+    config.num_hidden_layers["vision"] = 0
+    model = LxmertForQuestionAnswering(config).eval()
+    with pytest.raises(UnsupportedModel, match="two streams"):
+        explain(model, zoo_streams.questions(), method="attn_lrp")
+    assert explain(model, zoo_streams.questions(), method="transformer_attribution").relevancy["image"].abs().sum() > 0
