@@ -275,3 +275,16 @@ def test_every_family_loads_from_its_library_s_own_folder_and_is_explained(key, 
 def test_lists_name_everything():
     assert {m["name"] for m in list_methods()} >= {"gae", "raw_attention", "rollout", "grad_cam", "random"}
     assert {m["library"] for m in list_models()} == {"timm", "open_clip", "transformers"}
+
+
+@pytest.mark.parametrize("row", [r for r in list_models() if r["library"] != "transformers"], ids=lambda r: r["name"])
+def test_examples_are_names_that_the_libraries_know(row):
+    import open_clip
+    import timm
+
+    _, _, name = row["name"].partition(":")
+    if row["library"] == "timm":
+        assert timm.is_model(name) and timm.is_model_pretrained(name)
+    else:
+        architecture, _, tag = name.partition("/")
+        assert tag in open_clip.list_pretrained_tags_by_model(architecture)
