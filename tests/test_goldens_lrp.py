@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import oracles
 import pytest
 import torch
 from golden_cases import (
@@ -216,3 +217,20 @@ def test_detr(method, precision):
     results = explain_targets(detr(precision), images, targets, method=METHODS[method])
     found = torch.stack([result.relevancy["image"] for result in results], dim=1)
     assert_close(found, golden[f"{precision}/{method}"], bound("detr_model", method, precision))
+
+
+@pytest.mark.parametrize("prefix", prefixes("vit_rules"))
+def test_vit_rules_by_the_oracles(prefix):
+    """From the stored relevances of A: products of layers, and readings of the last map, written plainly."""
+    golden = tensors("vit_rules")
+    depth = case("vit_rules")[0]["depth"]
+    maps = [[golden[f"{prefix}/{kind}/{i}"].numpy() for kind in ("lrp_cam", "dA")] for i in range(depth)]
+    last, gradient = golden[f"{prefix}/orig_lrp_cam_last"].numpy(), maps[-1][1]
+    results = {
+        "transformer_attribution_start0": oracles.transformer_product([(r, d) for r, d in maps]),
+        "transformer_attribution_start1": oracles.transformer_product([(r, d) for r, d in maps[1:]]),
+        "partial_lrp": last.clip(min=0).mean(axis=0),
+        "partial_lrp_grad": oracles.abar(last, gradient),
+    }
+    for method, matrix in results.items():
+        assert_close(torch.from_numpy(matrix[0, 1:].copy()), golden[f"{prefix}/expected/{method}"], 1e-9)
