@@ -240,6 +240,8 @@ class Propagation:
         x = node.inputs[0]
         self.send(x, self.softmax(self._relevance(node), wide(x.tensor), wide(out.tensor)))
 
+    _fused_rms_norm = _pointwise  # identity in all variants (AttnLRP: proposition 3.4)
+
     def _native_layer_norm(self, node: Node) -> None:
         self.send(node.inputs[0], self.layer_norm(node, self._relevance(node)))
 
@@ -393,6 +395,20 @@ class Propagation:
         axis = int(node.args[1]) if len(node.args) > 1 else 0
         for value, part in zip(node.args[0], self._relevance(node).unbind(axis), strict=True):
             self.send(value, part)
+
+    def _roll(self, node: Node) -> None:
+        back = [-shift for shift in node.args[1]]
+        axes = node.args[2] if len(node.args) > 2 else ()
+        self.send(node.args[0], torch.roll(self._relevance(node), back, axes))
+
+    def _flip(self, node: Node) -> None:
+        self.send(node.args[0], self._relevance(node).flip(node.args[1]))
+
+    def _where(self, node: Node) -> None:
+        chosen, relevance = node.args[0].tensor, self._relevance(node)
+        for value, mine in zip(node.args[1:], (chosen, ~chosen), strict=True):
+            if isinstance(value, Value):
+                self.send(value, torch.where(mine, relevance, 0.0).sum_to_size(value.tensor.shape))
 
     def _masked_fill(self, node: Node) -> None:
         self.send(node.args[0], self._relevance(node).masked_fill(node.args[1].tensor, 0.0))
