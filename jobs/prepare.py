@@ -132,13 +132,13 @@ def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
 
 def _later_options(spec: RunSpec, loaded: LoadedModel) -> dict[str, Any]:
     """Options that only some models have, for the record, defaults filled in."""
+    options: dict[str, Any] = {}
+    if loaded.adapter.steps(loaded.model) is not None:  # several streams: only there is relevancy normalised
+        options["on_zero_row"] = spec.on_zero_row
     if loaded.task == "detect":
-        return {
-            "on_zero_row": spec.on_zero_row,
-            "threshold": THRESHOLD if spec.threshold is None else spec.threshold,
-            "max_detections": MAX_DETECTIONS if spec.max_detections is None else spec.max_detections,
-        }
-    return {"on_zero_row": spec.on_zero_row} if loaded.task == "answer" else {}
+        options["threshold"] = THRESHOLD if spec.threshold is None else spec.threshold
+        options["max_detections"] = MAX_DETECTIONS if spec.max_detections is None else spec.max_detections
+    return options
 
 
 def _labels(dataset: Dataset, loaded: LoadedModel) -> Labels:
