@@ -123,6 +123,10 @@ class Run:
         """One row per label: n, correct, accuracy, mean_confidence and the mean of every summary."""
         return cast("list[Row]", self._ask("class_summary", query))
 
+    def detections(self) -> list[Row]:
+        """{predicted, n, samples, mean_confidence} per class that a detector found, the most frequent first."""
+        return cast("list[Row]", self._ask("detections"))
+
     def category_values(self, column: str) -> list[Row]:
         """{value, n}, the most frequent first."""
         return cast("list[Row]", self._ask("category_values", column))
@@ -177,6 +181,7 @@ QUERIES: dict[str, Callable[..., Any]] = {
             "histogram",
             "confusion",
             "class_summary",
+            "detections",
             "category_values",
             "number_range",
             "sample",

@@ -188,9 +188,16 @@ def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: lis
     batch = min(batch, part_size)
     workers = spec.workers
     if workers is None:
-        size = loaded.preprocess.size if loaded.preprocess else (1, 1)
-        workers = workers_for_shared_memory(default_workers(), batch_bytes(batch, size))
+        workers = workers_for_shared_memory(default_workers(), batch_bytes(batch, _largest(loaded)))
     return replace(spec, part_size=part_size, batch_size=batch, workers=workers)
+
+
+def _largest(loaded: LoadedModel) -> tuple[int, int]:
+    """Height and width of the largest picture that a batch may hold, pixels: all shapes are padded to it."""
+    if loaded.preprocess is None:
+        return 1, 1
+    longest = max(loaded.preprocess.edge)
+    return (longest, longest) if loaded.preprocess.varies else loaded.preprocess.size
 
 
 def _tokens(loaded: LoadedModel) -> int:

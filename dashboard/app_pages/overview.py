@@ -82,6 +82,41 @@ def class_table(chosen: Selection, classes: list[Row]) -> None:
         st.caption("Tick a class to open its samples.")
 
 
+def objects(run: Run, chosen: Selection) -> None:
+    """What a detector found, class by class; choosing a row offers its pictures."""
+    found = run.detections()
+    if not found:
+        return
+    st.subheader("Objects found")
+    event: Any = st.dataframe(
+        [{**row, "mean_confidence": _percent(row["mean_confidence"])} for row in found],
+        column_config={
+            "predicted": st.column_config.TextColumn("Class", pinned=True),
+            "n": st.column_config.NumberColumn("Objects", format="localized"),
+            "samples": st.column_config.NumberColumn("Pictures", format="localized"),
+            "mean_confidence": st.column_config.NumberColumn("Confidence", format="%.0f%%"),
+        },
+        hide_index=True,
+        key="objects",
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(found) <= 11 else 430,
+        alt="Objects, pictures and mean confidence per detected class",
+    )
+    rows = event.selection.rows if event else []
+    if not rows or rows[0] >= len(found):
+        st.caption("Tick a class to open the pictures in which it is the shown detection.")
+        return
+    name = str(found[rows[0]]["predicted"])
+    st.page_link(
+        "app_pages/samples.py",
+        label=f"Pictures with {literal(clip(name, 30))}",
+        icon=":material/grid_view:",
+        width="content",
+        query_params=state_to_params(chosen.with_filter("predicted", Filter("predicted", "in", (name,)))),
+    )
+
+
 def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value
 
@@ -227,6 +262,7 @@ def page() -> None:
             confusion(run, whole)
         with grid.cell():
             class_table(whole, classes)
+    objects(run, whole)
     histograms(run, whole, progress.explained)
     failures(run, progress)
     others(data.runs(run.store), chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.queries.columns import ColumnInfo, category_values, columns, number_range, targets
 from storage.queries.filters import OPERATORS, Filter, SampleQuery
 from storage.queries.pages import count, failures, neighbours, page, sample
-from storage.queries.statistics import class_summary, confusion, histogram
+from storage.queries.statistics import class_summary, confusion, detections, histogram
 
 __all__ = [
     "OPERATORS",
@@ -17,6 +17,7 @@ __all__ = [
     "columns",
     "confusion",
     "count",
+    "detections",
     "failures",
     "histogram",
     "neighbours",

@@ -75,6 +75,19 @@ def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> l
     )
 
 
+def detections(reader: RunReader, limit: int = 200) -> list[dict[str, Any]]:
+    """One row per class that a detector found: predicted, n objects, samples, mean_confidence; most frequent first."""
+    if "query" in {
+        entry["column"] for entry in reader.record.metadata
+    }:  # of schema 1: no detections, and another meaning
+        return []
+    return reader.query(
+        "SELECT predicted, count(*) AS n, count(DISTINCT sample_id) AS samples, avg(confidence) AS mean_confidence "
+        "FROM explanations WHERE query IS NOT NULL GROUP BY predicted ORDER BY n DESC, predicted LIMIT ?",
+        [int(limit)],
+    )
+
+
 def summary_names() -> list[str]:
     """Names of the relevancy summaries that are numbers."""
     return [c.name for c in EXPLANATION_COLUMNS if c.group == "summary" and c.kind == "number"]

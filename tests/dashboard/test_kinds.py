@@ -120,6 +120,15 @@ def test_a_detection_is_chosen_by_its_class_and_certainty(app: Any, store: Path)
     assert tiles.box_of(second) == pytest.approx(tuple(second["box"]))
 
 
+def test_overview_counts_the_objects(app: Any, store: Path) -> None:
+    test = open_page(app, store, "overview", run="objects")
+    assert "Objects found" in text_of(test)
+    shown = next(frame.value for frame in test.dataframe if "mean_confidence" in frame.value.columns)
+    stored = Run.open(store, "objects").reader.query("SELECT count(*) AS n FROM explanations")[0]["n"]
+    assert shown["n"].sum() == stored and (shown["samples"] <= 3).all()
+    assert "Objects found" not in text_of(open_page(app, store, "overview", run="reviews"))
+
+
 def test_a_map_of_zeros_is_explained(app: Any, store: Path) -> None:
     test = open_page(app, store, "sample", run="dropped", sample="0")
     assert "--on-zero-row identity keeps it" in text_of(test)

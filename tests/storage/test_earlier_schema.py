@@ -45,6 +45,7 @@ def test_queries_of_the_dashboard_work(store: Store) -> None:
         asked = SampleQuery("predicted", filters=(Filter("query", "eq", "word 1"), Filter("box", "between", (3, 12))))
         rows = queries.page(reader, asked, 1, 50)
         assert [row["sample_id"] for row in rows] == [i for i in EXPLAINED if i % 3 == 1 and 3 <= i <= 12]
+        assert queries.detections(reader) == []
         info = queries.columns(reader)
         assert info["query"].group == "metadata" and info["grid_h"].filled == 0
         assert queries.sample(reader, 2)["explanations"][0]["zero_rows"] is None

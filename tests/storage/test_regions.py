@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from storage import RunReader, Store, parts_table
+from storage import RunReader, Store, parts_table, queries
 from storage.document import DOCUMENT
 from tests.storage import audit
 
@@ -88,6 +88,10 @@ def test_documented_examples_run_as_printed(reader: RunReader) -> None:
         count = 3 + int(row["uri"][0])
         assert row["box"] == pytest.approx(np.linspace(0, 1, 4 * count, dtype=np.float32)[-4:].tolist())
     assert zeros == [{"met": 2, "explanations": 3}]
+
+
+def test_detections_are_counted_by_class(reader: RunReader) -> None:
+    assert queries.detections(reader) == [{"predicted": None, "n": 11, "samples": 7, "mean_confidence": None}]
 
 
 def test_maps_of_all_sizes_share_few_tables(reader: RunReader) -> None:
