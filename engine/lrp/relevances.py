@@ -8,9 +8,9 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from engine.capture.kernel import wide
+from engine.copies import in_double
 from engine.errors import UnsupportedModel
 from engine.lrp import rules
 from engine.lrp.conventions import DEFAULT, FAMILIES, Conventions
@@ -169,15 +169,13 @@ class Relevances:
             return self._adapter.forward(self._module, self._batch)
 
     def _record(self, batch: Batch) -> Recording:
-        adapter, module, conventions = self._adapter, self._module, self._conventions
-        zero = adapter.stream_states(module)[conventions.zero_stream] if conventions.zero_stream else None
-        runner = _Runner(module, adapter)
-        weights = {name: x.double() for name, x in runner.state() if x.is_floating_point()} if self._double else {}
+        adapter, module, conventions = self._adapter, self._runner, self._conventions
         if self._double:
             batch = {name: x.double() if x.is_floating_point() else x for name, x in batch.items()}
+        zero = adapter.stream_states(module)[conventions.zero_stream] if conventions.zero_stream else None
         return record(
             module,
-            lambda: functional_call(runner, weights, (batch,)),
+            lambda: adapter.forward(module, batch),
             {name: x for name, x in batch.items() if not name.endswith(NO_RELEVANCE)},
             self._sites,
             adapter.explicit(module),
@@ -186,21 +184,10 @@ class Relevances:
             [zero] if zero else [],
         )
 
-
-class _Runner(nn.Module):
-    """The model as its adapter runs it, in the form that ``functional_call`` wants: with other weights for one call."""
-
-    def __init__(self, model: nn.Module, adapter: Adapter) -> None:
-        super().__init__()
-        self.model, self._adapter = model, adapter
-
-    def state(self) -> list[tuple[str, Tensor]]:
-        """Parameters and buffers by name."""
-        return [*self.named_parameters(), *self.named_buffers()]
-
-    def forward(self, batch: Batch) -> Output:
-        """Run the model."""
-        return self._adapter.forward(self.model, batch)
+    @cached_property
+    def _runner(self) -> nn.Module:
+        """The model that is recorded."""
+        return in_double(self._module) if self._double else self._module
 
 
 def settled(target: Target, output: Output) -> Target:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from engine.capture.interceptor import Interceptor
 from engine.capture.kernel import wide
 from engine.capture.record import RecordCapture
+from engine.copies import sharing_weights
 from engine.errors import UnsupportedModel
 from engine.methods.direct import Direct, DirectMethod, Subject, block_of, checked_layer
 from engine.models.adapter import Tower
@@ -36,10 +38,7 @@ class LeGrad(DirectMethod):
         check_supported(subject)
         with torch.enable_grad():
             maps, outputs = _layers(subject)
-            answers = {
-                tower.modality: [_answer(subject, outputs, tower, layer) for layer in _depths(subject, tower)]
-                for tower in subject.towers
-            }
+            answers = {tower.modality: _answers(subject, outputs, tower) for tower in subject.towers}
             return [
                 _explained(subject, target, maps, answers, keep_graph=i + 1 < len(targets))
                 for i, target in enumerate(targets)
@@ -103,33 +102,32 @@ def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
-def _answer(subject: Subject, outputs: Mapping[str, Any], tower: Tower, layer: int) -> Output:
-    """The model's answer when the last block of a tower returns what block ``layer`` returned."""
-    last = {t.modality: block_of(t.layers[-1]) for t in subject.towers}
+def _tail(subject: Subject, outputs: Mapping[str, Any]) -> nn.Module:
+    """A copy of the model, sharing its weights, whose blocks return what is in ``outputs`` without running."""
+    model = sharing_weights(subject.module)
+    for path in outputs:
+        model.get_submodule(path).forward = partial(_look_up, outputs, path)
+    return model
+
+
+def _look_up(outputs: Mapping[str, Any], path: str, *_: Any, **__: Any) -> Any:
+    return outputs[path]
+
+
+def _answers(subject: Subject, outputs: Mapping[str, Any], tower: Tower) -> list[Output]:
+    """Per explained layer, the model's answer when the last block of a tower returns what that layer returned."""
+    last = block_of(tower.layers[-1])
     returned = {path: _cut_off(output) for path, output in outputs.items()}
-    returned[last[tower.modality]] = outputs[block_of(tower.layers[layer])]
-    with _returning(subject.module, returned):
-        return subject.adapter.forward(subject.module, subject.batch)
+    model = _tail(subject, returned)
+    answers = []
+    for layer in _depths(subject, tower):
+        returned[last] = outputs[block_of(tower.layers[layer])]
+        answers.append(subject.adapter.forward(model, subject.batch))
+    return answers
 
 
 def _cut_off(output: Any) -> Any:
     return tuple(_detached(x) for x in output) if isinstance(output, tuple) else _detached(output)
-
-
-@contextmanager
-def _returning(module: nn.Module, returned: Mapping[str, Any]) -> Iterator[None]:
-    """Let blocks return known outputs without running; they are themselves again afterwards."""
-    blocks = [(module.get_submodule(path), output) for path, output in returned.items()]
-    before = [block.__dict__.get("forward") for block, _ in blocks]
-    try:
-        for block, output in blocks:
-            block.__dict__["forward"] = lambda *args, _output=output, **kwargs: _output
-        yield
-    finally:
-        for (block, _), own in zip(blocks, before, strict=True):
-            block.__dict__.pop("forward", None)
-            if own is not None:
-                block.__dict__["forward"] = own
 
 
 def _explained(

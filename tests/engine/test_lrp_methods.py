@@ -13,6 +13,7 @@ from untouched import Failing, assert_same, snapshot
 
 from engine import EngineError, UnsupportedModel, explain, explain_detections, explain_targets
 from engine.capture.scope import frozen
+from engine.copies import in_double, sharing_weights
 from engine.lrp import attn
 from engine.lrp import relevances as relevances_module
 from engine.lrp.propagate import MixedSamples, Propagation
@@ -361,3 +362,19 @@ def test_a_stream_without_a_block_of_its_own_is_refused():
     with pytest.raises(UnsupportedModel, match="two streams"):
         explain(model, zoo_streams.questions(), method="attn_lrp")
     assert explain(model, zoo_streams.questions(), method="transformer_attribution").relevancy["image"].abs().sum() > 0
+
+
+def test_copies_of_a_model():
+    """Weights shared inside a model stay shared; the copy's modules are its own."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
+    model[1].weight = model[0].weight
+    double, shallow = in_double(model), sharing_weights(model)
+    assert double[1].weight is double[0].weight
+    assert double[0].weight.dtype == double[2].running_mean.dtype == torch.float64
+    assert double[2].num_batches_tracked.dtype == torch.long
+    assert not any(p.requires_grad for p in double.parameters())
+    assert shallow[0].weight is model[0].weight
+    assert shallow[0] is not model[0]
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in model.parameters())
+    x = torch.randn(2, 3)
+    torch.testing.assert_close(double(x.double()).float(), model(x))
