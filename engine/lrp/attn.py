@@ -108,5 +108,6 @@ class AttnPropagation(Propagation):
         """As it is."""
         return back
 
-    def _gets_nothing(self, operand: Value, out: Value) -> bool:
-        return out in self._with_bias and self._is_bias(operand)  # it takes its share in the linear layer
+    def gets_nothing(self, operand: Value, out: Value) -> bool:
+        """Every operand counts, but a bias only once."""
+        return out in self.with_bias and self.is_bias(operand)  # it takes its share in the linear layer
