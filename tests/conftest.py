@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest.register_assert_rewrite("golden_cases", "golden_lrp", "untouched")
+
 # Threads that wait by spinning take the cores from the processes that tests start beside themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

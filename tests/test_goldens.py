@@ -29,6 +29,18 @@ from golden_cases import (
     visual_bert,
     vit,
 )
+from golden_lrp import (  # noqa: F401  collected here: one file holds all cases
+    test_lrp_detr,
+    test_lrp_detr_maps,
+    test_lrp_lxmert,
+    test_lrp_lxmert_maps,
+    test_lrp_visual_bert,
+    test_lrp_visual_bert_maps,
+    test_lrp_vit,
+    test_lrp_vit_maps,
+    test_lrp_vit_pixels,
+    test_lrp_vit_rules_by_the_oracles,
+)
 
 from engine import explain
 from engine.methods import GAE

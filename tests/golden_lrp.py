@@ -1,4 +1,7 @@
-"""The authors' numbers for everything that uses LRP; the tape records today's unmodified models."""
+"""The authors' numbers for everything that uses LRP; the tape records today's unmodified models.
+
+``test_goldens`` imports these tests, so that one file holds all cases.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def vit_targets():
         ("partial_lrp_grad", PartialLRP(gradient=True), 0),
     ],
 )
-def test_vit(key, method, start, precision):
+def test_lrp_vit(key, method, start, precision):
     model, images = vit(precision)
     results = explain_targets(model, images, vit_targets(), method=method, start_layer=start)
     found = torch.stack([result.relevancy["image"] for result in results], dim=1)
@@ -60,7 +63,7 @@ def test_vit(key, method, start, precision):
 
 
 @PRECISIONS
-def test_vit_pixels(precision):
+def test_lrp_vit_pixels(precision):
     model, images = vit(precision)
     results = explain_targets(model, images, vit_targets(), method="lrp")
     expected = tensors("vit_model")[f"{precision}/full_lrp"]
@@ -91,7 +94,7 @@ def maps_of(model, inputs, target, conserving=True):
 
 
 @pytest.mark.parametrize("prefix", prefixes("vit_rules"))
-def test_vit_maps(prefix):
+def test_lrp_vit_maps(prefix):
     golden = tensors("vit_rules")
     sample, column = int(prefix[1 : prefix.index("t")]), int(prefix[prefix.index("t") + 1 :])
     model, images = vit("f64")
@@ -105,7 +108,7 @@ def test_vit_maps(prefix):
 
 
 @pytest.mark.parametrize("prefix", prefixes("visualbert_rules"))
-def test_visual_bert_maps(prefix):
+def test_lrp_visual_bert_maps(prefix):
     golden, name = tensors("visualbert_rules"), "visualbert_model_mmf_head"
     sample, column = int(prefix[1 : prefix.index("t")]), int(prefix[prefix.index("t") + 1 :])
     target = Class(int(tensors(name)["input/targets"][sample, column]))
@@ -133,7 +136,7 @@ def stored_maps(golden, prefix):
 
 
 @pytest.mark.parametrize("prefix", prefixes("lxmert_rules"))
-def test_lxmert_maps(prefix):
+def test_lrp_lxmert_maps(prefix):
     sample, column = int(prefix[1 : prefix.index("t")]), int(prefix[prefix.index("t") + 1 :])
     target = Class(int(tensors("lxmert_model")["input/targets"][sample, column]))
     maps = maps_of(lxmert("f64"), question("lxmert_model", sample, "f64"), target)
@@ -150,7 +153,7 @@ def detr_target(sample, column):
 
 
 @pytest.mark.parametrize("prefix", prefixes("detr_rules"))
-def test_detr_maps(prefix):
+def test_lrp_detr_maps(prefix):
     sample, column = int(prefix[1 : prefix.index("q")]), int(prefix[prefix.index("q") + 1 :])
     image = tensors("detr_model")["input/pixel_values"][sample : sample + 1].double()
     maps = maps_of(detr("f64"), image, detr_target(sample, column))
@@ -174,7 +177,7 @@ METHODS = {
 @PRECISIONS
 @pytest.mark.parametrize("head", ["hf", "mmf"])
 @pytest.mark.parametrize("method", ["transformer_attr", "partial_lrp"])
-def test_visual_bert(method, head, precision):
+def test_lrp_visual_bert(method, head, precision):
     name = f"visualbert_model_{head}_head"
     for sample, column, answer in explained(name):
         inputs = question(name, sample, precision)
@@ -189,7 +192,7 @@ def test_visual_bert(method, head, precision):
 
 @PRECISIONS
 @pytest.mark.parametrize("method", METHODS)
-def test_lxmert(method, precision):
+def test_lrp_lxmert(method, precision):
     limit = bound("lxmert_model", method, precision)
     for sample, column, answer in explained("lxmert_model"):
         inputs = question("lxmert_model", sample, precision)
@@ -207,7 +210,7 @@ def peaks(matrix):
 
 @PRECISIONS
 @pytest.mark.parametrize("method", METHODS)
-def test_detr(method, precision):
+def test_lrp_detr(method, precision):
     golden = tensors("detr_model")
     images = golden["input/pixel_values"].to(golden[f"{precision}/logits"].dtype)
     targets = [
@@ -220,7 +223,7 @@ def test_detr(method, precision):
 
 
 @pytest.mark.parametrize("prefix", prefixes("vit_rules"))
-def test_vit_rules_by_the_oracles(prefix):
+def test_lrp_vit_rules_by_the_oracles(prefix):
     """From the stored relevances of A: products of layers, and readings of the last map, written plainly."""
     golden = tensors("vit_rules")
     depth = case("vit_rules")[0]["depth"]
