@@ -117,5 +117,5 @@ def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> R
         remarks=dict(remarks),
         warnings=list(job.warnings),
         zero_rows=zero_rows,
-        dashboard=f"streamlit run dashboard/app.py -- --store {job.spec.store}",
+        dashboard=f"python -m dashboard --store {job.spec.store}",
     )

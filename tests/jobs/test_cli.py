@@ -117,7 +117,7 @@ def test_run_list_status_and_run_again(jobs, photos: Path, tmp_path: Path, vit: 
     assert "21/21" in first.err and "read" in first.err and "compute" in first.err and "write" in first.err
     again = jobs(*command)
     assert again.code == 0 and "nothing to do, all 21 samples were done before" in again.out
-    assert "1 failed: 1 not a picture" in again.out and "streamlit run dashboard/app.py" in again.out
+    assert "1 failed: 1 not a picture" in again.out and "python -m dashboard --store" in again.out
     assert jobs(*command, "--max-failures", 0).code == 1 and jobs(*command, "--max-failures", 1).code == 0
     rows = json.loads(jobs("list", "--store", tmp_path / "s", "--json").out)
     assert [(row["run"], row["state"], row["explained"], row["failed"]) for row in rows] == [
