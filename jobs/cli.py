@@ -151,7 +151,7 @@ def features(
     verbose: Verbose = False,
 ) -> None:
     """Find regions in every picture and write a manifest with their features, for models that answer from regions."""
-    with _interruptible("interrupted, nothing was written"):
+    with _interruptible():
         from jobs.device import chosen_device
         from jobs.extract.command import extract_features
 

@@ -10,17 +10,18 @@ from typing import Any
 
 from jobs.errors import JobError, one_line
 from jobs.extract.detector import Detector, Found, make_detector
-from jobs.extract.manifest import ManifestWriter, empty
+from jobs.extract.manifest import ROWS_PER_GROUP, Failures, ManifestParts, empty
 from jobs.pictures import PictureError, decode
 from jobs.pipeline.progress import Reporter, Tally
 from jobs.readers import Dataset, read_dataset
+from jobs.spec import weights_hash
 
 REMEMBERED = 64  # pictures: several questions about one picture mostly stand together
 
 
 @dataclass(frozen=True)
 class FeaturesResult:
-    """What a call did. `pictures` were looked at; `rows` are in the manifest, `failed` are not."""
+    """What a call did. `rows` are in the manifest, `failed` are not; `resumed` of both were there before the call."""
 
     path: str
     detector: str
@@ -28,6 +29,7 @@ class FeaturesResult:
     regions: int
     rows: int
     failed: int
+    resumed: int
     seconds: float
     failures: list[dict[str, Any]] = field(default_factory=list)  # image, reason
 
@@ -53,24 +55,54 @@ def extract_features(
     if len(dataset.without_picture) == len(dataset):
         raise JobError(f"--data {data} has no pictures to find regions in")
     model = make_detector(detector, checkpoint=checkpoint, device=device)
-    extraction = Extraction(model, dataset, regions)
     tally = Tally(len(dataset))
     shown = reporter or Reporter()
     shown.start(f"regions of {model.name}", tally)
     start = time.monotonic()
     try:
-        with ManifestWriter(path, dataset, model.width) as manifest:
-            for row in range(len(dataset)):
-                extraction.add(row, manifest, tally)
-                shown.update(tally)
+        parts = ManifestParts(path, dataset, model.width, _key(dataset, detector, checkpoint, regions, limit))
+        before = parts.finished()
+        resumed, failures = (
+            (len(dataset), before[1]) if before else _extract(model, dataset, regions, parts, shown, tally)
+        )
     finally:
         tally.ended = time.monotonic()
         shown.stop()
     seconds = round(time.monotonic() - start, 3)
-    failures = extraction.failures
-    if not manifest.rows:
-        raise JobError(f"no picture of {data} gave any region ({failures[0]['reason']}); {path} was not written")
-    return FeaturesResult(str(path), detector, model.width, regions, manifest.rows, len(failures), seconds, failures)
+    rows = len(dataset) - len(failures)
+    return FeaturesResult(str(path), detector, model.width, regions, rows, len(failures), resumed, seconds, failures)
+
+
+def _key(dataset: Dataset, detector: str, checkpoint: str | None, regions: int, limit: int | None) -> dict[str, Any]:
+    """Everything that changes the manifest's numbers."""
+    weights = weights_hash(detector, checkpoint)
+    return {"data": dataset.fingerprint, "detector": detector, "weights": weights, "regions": regions, "limit": limit}
+
+
+def _extract(
+    detector: Detector, dataset: Dataset, regions: int, parts: ManifestParts, shown: Reporter, tally: Tally
+) -> tuple[int, Failures]:
+    """Make the groups that are missing, then the manifest; returns how many rows were there, and all failures."""
+    extraction = Extraction(detector, dataset, regions)
+    parts.open()
+    starts = range(0, len(dataset), ROWS_PER_GROUP)
+    resumed, failures = 0, []
+    for group, first in enumerate(starts):
+        last = min(first + ROWS_PER_GROUP, len(dataset))
+        done = parts.done(group)
+        if done is None:
+            done = extraction.group(range(first, last), group, parts)
+        else:
+            resumed += last - first
+        tally.explained += done[0]
+        tally.failed += len(done[1])
+        failures += done[1]
+        shown.update(tally)
+    if len(failures) == len(dataset):
+        parts.discard()
+        raise JobError(f"no picture gave any region ({failures[0]['reason']}); {parts.out} was not written")
+    parts.publish(len(starts))
+    return resumed, failures
 
 
 def _checked(data: str, out: str, regions: int, limit: int | None) -> Path:
@@ -92,18 +124,20 @@ class Extraction:
         self.detector = detector
         self.dataset = dataset
         self.regions = regions
-        self.failures: list[dict[str, Any]] = []
         self._known: OrderedDict[str, Found | str] = OrderedDict()
 
-    def add(self, row: int, manifest: ManifestWriter, tally: Tally) -> None:
-        """Write row `row`, or note why it cannot be."""
-        found = self._of(row)
-        if isinstance(found, str):
-            self.failures.append({"image": self.dataset.uris[row].as_py(), "reason": found})
-            tally.failed += 1
-        else:
-            manifest.add(row, found)
-            tally.explained += 1
+    def group(self, rows: range, group: int, parts: ManifestParts) -> tuple[int, Failures]:
+        """Find the regions of some rows and commit them; returns the number of good ones, and the failures."""
+        good: list[tuple[int, Found]] = []
+        failures: Failures = []
+        for row in rows:
+            found = self._of(row)
+            if isinstance(found, str):
+                failures.append({"image": self.dataset.uris[row].as_py(), "reason": found})
+            else:
+                good.append((row, found))
+        parts.commit(group, good, failures)
+        return len(good), failures
 
     def _of(self, row: int) -> Found | str:
         picture = self.dataset.picture(row)

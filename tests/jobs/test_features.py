@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,21 +146,52 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return shared / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
 
 
-def test_a_killed_command_leaves_nothing_and_an_old_manifest_stays(
-    questions: Path, detr: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "features.parquet"
-    extract_features(str(questions), detr, str(out), regions=2, limit=2)
-    before = out.read_bytes()
-    from jobs.pipeline.progress import Reporter
+COMMAND = """
+import sys
+from pathlib import Path
+from jobs.extract.command import extract_features
+from jobs.pipeline.progress import Reporter
 
-    class Stopping(Reporter):
-        def update(self, tally: object) -> None:
-            raise KeyboardInterrupt
+class Saying(Reporter):
+    def update(self, tally):
+        print(tally.explained + tally.failed, flush=True)
 
-    with pytest.raises(KeyboardInterrupt):
-        extract_features(str(questions), detr, str(out), regions=3, reporter=Stopping())
-    assert out.read_bytes() == before and [path.name for path in tmp_path.glob("*.tmp")] == []
+extract_features(sys.argv[1], sys.argv[2], sys.argv[3], regions=2, reporter=Saying())
+"""
+
+
+def many(folder: Path, count: int) -> Path:
+    """A manifest of `count` questions about different pictures."""
+    for i in range(count):
+        noise(folder / f"{i}.png", i, (32, 32))
+    rows = [{"image": f"{i}.png", "text": f"question {i}"} for i in range(count)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder / "rows.jsonl"
+
+
+def test_a_killed_command_goes_on_and_an_old_manifest_stays(tmp_path: Path, detr: str) -> None:
+    data = many(tmp_path / "data", 150)
+    out, whole = tmp_path / "out.parquet", tmp_path / "whole.parquet"
+    extract_features(str(data), detr, str(out), regions=3, limit=2)
+    old = out.read_bytes()
+    command = [sys.executable, "-c", COMMAND, str(data), detr, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "32"
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert out.read_bytes() == old
+    again = extract_features(str(data), detr, str(out), regions=2)
+    assert 32 <= again.resumed < 150 and (again.rows, again.failed) == (150, 0)
+    extract_features(str(data), detr, str(whole), regions=2)
+    one, other = (pq.read_table(path) for path in (out, whole))
+    assert one["text"].equals(other["text"]) and one["image"].equals(other["image"])
+    for name in ("features", "boxes"):  # not bit for bit: another process may have summed in another order
+        assert np.allclose(one[name].to_pylist(), other[name].to_pylist(), atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out.parquet", "whole.parquet"]
+    third = extract_features(str(data), detr, str(out), regions=2)
+    assert third.resumed == 150
+    assert extract_features(str(data), detr, str(out), regions=1).resumed == 0  # other numbers: made anew
 
 
 def test_every_row_group_is_read_back(tmp_path: Path, detr: str) -> None:
