@@ -25,9 +25,8 @@ from torch import Tensor
 from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
 from benchmarks.harness import Work, interleaved, median_ratio, peak_megabytes, report
-from engine import explain
+from engine import explain, explain_targets
 from engine.capture.scope import frozen
-from engine.explain import explain_targets
 from engine.targets import QueryClass, Target
 
 NAMES = ("forward", "limit", "stream", "record", "authors")
