@@ -118,6 +118,8 @@ def _start_layer(spec: RunSpec, loaded: LoadedModel) -> int:
     """The first explained layer; a negative one counts from the end, which differs between two towers."""
     start = loaded.default_start_layer if spec.start_layer is None else spec.start_layer
     layers = min(loaded.layers.values())
+    if start != 0 and loaded.adapter.steps(loaded.model) is not None:
+        raise JobError(f"--start-layer {start}: the streams of this model look at each other, so all layers take part")
     if not -layers <= start < layers:
         raise JobError(f"--start-layer {start}: the model has {layers} layers (0 to {layers - 1}, or -1 for the last)")
     return start

@@ -64,6 +64,7 @@ def run_audit(spec: RunSpec, progress: Reporter | None = None) -> RunResult:
 
 
 def _run(job: Prepared, reporter: Reporter) -> RunResult:
+    from engine.errors import EngineError
     from jobs.pipeline.stages import explain_all
 
     with job.store.writer(job.run, job.record, may_differ=tuple(job.spec.options())) as writer:
@@ -78,6 +79,9 @@ def _run(job: Prepared, reporter: Reporter) -> RunResult:
                 writer.update_progress(tally.heartbeat())
             writer.seal()
             writer.finish("finished")
+        except EngineError:  # not one sample could be explained: this model, this method, not these data
+            writer.withdraw()
+            raise
         except KeyboardInterrupt:
             safe = plan.samples_in(writer.committed)
             raise Interrupted(f"interrupted, {safe} samples safe, run the same command to go on") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -260,6 +261,15 @@ class RunWriter:
             record = replace(self.record, state=state, finished_at=finished_at)
             write_record(self.run, record)
             self._record = record
+
+    def withdraw(self) -> None:
+        """Remove a run that made no sense, as if it had never been begun.
+
+        Nothing is removed when it was there before, or when a part is committed: then it stays resumable.
+        """
+        if self._before is None and not self.committed:
+            self._record = None  # nothing to finish any more
+            shutil.rmtree(self.run.folder, ignore_errors=True)
 
     # -- trouble --------------------------------------------------------------------------------------
 

@@ -170,7 +170,7 @@ class Explaining:
                 good[row] = False
         if self.loaded.task == "detect":
             kept = np.logical_or.reduce([result.keep for result in results]) if results else np.zeros(len(ids), bool)
-            reason = f"no detection above {self.settings.threshold:.2f}"
+            reason = f"no detection above {self.settings.threshold:g}"
             outcome.failures += [(int(i), reason) for i in ids[good & ~kept]]
             good &= kept
         return good

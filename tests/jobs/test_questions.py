@@ -218,3 +218,25 @@ def test_wrong_options_are_one_line(
     assert main(arguments) == 2
     *before, last = capsys.readouterr().err.splitlines()
     assert said in last and not any("error" in line.lower() for line in before)  # transformers shows a progress bar
+
+
+@pytest.mark.parametrize("method", ["lrp", "legrad"])
+def test_a_method_that_the_model_refuses_leaves_no_run(
+    method: str, visual_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions(tmp_path, "a.npz")
+    noise(tmp_path / "a.png", 0, (40, 60))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"image": "a.png", "text": QUESTION, "features": "a.npz"}))
+    store = tmp_path / "store"
+    options = ["--data", str(tmp_path / "rows.jsonl"), "--model", visual_bert, "--store", str(store), "--workers", "0"]
+    assert main(["run", *options, "--method", method]) == 2
+    assert "VisualBertForQuestionAnswering" in capsys.readouterr().err
+    assert Store.open(store).run_ids() == []
+
+
+def test_a_start_layer_between_streams_is_refused(lxmert: str, audit: Audit, tmp_path: Path) -> None:
+    regions(tmp_path, "a.npz")
+    noise(tmp_path / "a.png", 0, (40, 60))
+    row = {"image": "a.png", "text": QUESTION, "features": "a.npz"}
+    with pytest.raises(JobError, match="look at each other, so all layers take part"):
+        audit([row], lxmert, start_layer=1)

@@ -450,3 +450,18 @@ def test_progress_is_written_and_read(store: Store) -> None:
         assert reader.progress().eta_seconds is None
         writer.run.progress.write_text("{ torn")
         assert reader.progress().explained == len(audit.explained_ids(0, 1))
+
+
+def test_a_withdrawn_run_was_never_there_but_nothing_that_was_kept_is_lost(store: Store) -> None:
+    with store.writer("run", audit.record()) as writer:
+        writer.withdraw()
+    assert store.run_ids() == []
+    with store.writer("run", audit.record()) as writer:
+        audit.commit(writer, 0)
+        writer.withdraw()
+    assert store.run_ids() == ["run"] and state(store) == "interrupted"
+    with store.writer("other", audit.record()):
+        pass
+    with store.writer("other", audit.record()) as writer:
+        writer.withdraw()
+    assert sorted(store.run_ids()) == ["other", "run"]
