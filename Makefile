@@ -7,7 +7,7 @@ PORT ?= 8501
 RUN_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench clean
+.PHONY: help setup demo audit dashboard test lint format bench pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,8 +55,13 @@ format: .venv/.installed-dev ## let ruff put everything in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about ten minutes)
+bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about fifteen minutes)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
+	$(BIN)/python benchmarks/detr.py --json benchmarks/results/detr.json
+	$(BIN)/python benchmarks/methods.py --json benchmarks/results/methods.json
+
+pictures: setup ## draw docs/img/methods.png anew: every method on the same pictures
+	$(BIN)/python docs/methods_picture.py
 
 clean: ## remove .venv, caches and the demo's data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data

@@ -246,7 +246,8 @@ def models(json: Json = False, verbose: Verbose = False) -> None:
     from engine import list_models
 
     rows = list_models()
-    emit_json(rows) if json else say(table(rows, {key: key for key in ("name", "family", "library", "example")}))
+    columns = {"name": "name", "family": "family", "task": "task", "library": "library"}
+    emit_json(rows) if json else say(table(rows, columns))
 
 
 @app.command()
