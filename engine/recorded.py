@@ -11,7 +11,7 @@ from engine.capture.kernel import MapBlock, wide
 from engine.methods import LastMap, LayerProduct, Method
 from engine.methods.method import project_heads
 from engine.models.adapter import Tower
-from engine.rules import identity
+from engine.rules import identity, moved_update
 from engine.walk import valid_map
 
 Maps = Mapping[str, Tensor]
@@ -48,7 +48,7 @@ def _product(tower: Tower, method: LayerProduct, blocks: Mapping[str, MapBlock])
     for site, block in blocks.items():
         if site != tower.pool:
             matrix = method.matrix(method.weights(block).mean(dim=1))
-            carried = carried + matrix + matrix @ carried if method.skip else matrix @ carried
+            carried = moved_update(carried, matrix) if method.skip else matrix @ carried
     if tower.pool is not None:
         pooled = row[:, None, :] @ method.weights(blocks[tower.pool]).mean(dim=1)
         row = tower.padded(pooled.squeeze(1))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.models.relation import Relation, Step
+from engine.rules import identity, moved_update
 
 Averages = Mapping[str, Tensor]
 """Site -> A_bar, [B, s, q]."""
@@ -76,7 +77,7 @@ class _State:
     def whole(self, pair: Pair) -> Tensor:
         """R of a pair."""
         moved = self.moved[pair]
-        return moved + _identity(moved) if self.has_identity[pair] else moved
+        return moved + identity(len(moved), moved.shape[-1], moved) if self.has_identity[pair] else moved
 
     def addition(self, step: Step) -> dict[Pair, Tensor]:
         """What a step adds to R, from the state as it is."""
@@ -114,11 +115,7 @@ class _State:
         moved = self.moved[name, name]
         sums, zero = row_sums(moved.sum(dim=-1), self.relation.streams[name].valid, self.rules.on_zero_row)
         self.zero_rows += zero.any(dim=-1)
-        return moved / sums[..., None] + _identity(moved)
-
-
-def _identity(like: Tensor) -> Tensor:
-    return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
+        return moved / sums[..., None] + identity(len(moved), moved.shape[-1], moved)
 
 
 def row_sums(sums: Tensor, valid: Tensor, on_zero_row: str) -> tuple[Tensor, Tensor]:
@@ -156,7 +153,7 @@ def related_rows(relation: Relation, row: Tensor, averages: Averages, rules: Rul
     for step, at in zip(query_steps, rows, strict=True):
         average = averages[step.site]
         if step.is_self:
-            moved = moved + average + average @ moved
+            moved = moved_update(moved, average)
             continue
         factor, zero = _times_factor(moved, at, relation.streams[read].valid, rules)
         zero_rows += zero

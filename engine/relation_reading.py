@@ -10,7 +10,8 @@ from torch import Tensor
 from engine.capture.kernel import Fold, MapBlock, wide
 from engine.errors import CaptureError, EngineError
 from engine.methods import LastMap, LayerProduct, Method
-from engine.models.relation import Relation, Steps, row_of
+from engine.models.readout import one_hot_row
+from engine.models.relation import Relation, Steps
 from engine.reading import Answer, Maps, Part, Reading, ReadingWalk, make_part
 from engine.relation import ON_ZERO_ROW, Pair, Related, Rules
 from engine.targets import Output, Target
@@ -66,7 +67,7 @@ class RelationReading(Reading):
         queries = target.queries(output)
         if queries is None:
             raise EngineError(f"target {target.name!r} names no query; a detector is explained by explain_detections")
-        return row_of(queries, self.relation.streams[self.relation.read].content.shape[1], wide(output.logits))
+        return one_hot_row(queries, self.relation.streams[self.relation.read].content.shape[1], wide(output.logits))
 
     def recorded(
         self, target: Target, output: Output, attention: Maps, gradient: Maps | None, states: Maps, matrices: bool

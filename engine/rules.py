@@ -23,14 +23,14 @@ def head_average(attention: Tensor, gradient: Tensor) -> Tensor:
     return (attention * gradient).clamp(min=0).mean(dim=1)
 
 
-def self_attention_update(relevancy: Tensor, average: Tensor) -> Tensor:
-    """Return ``R + A_bar R`` (eq. 6 and 7).
+def moved_update(moved: Tensor, average: Tensor) -> Tensor:
+    """Eq. 6 and 7, R <- R + A_bar R, for M = R - I: M + A_bar + A_bar M. No digits are lost to the ones of I.
 
     Args:
-        relevancy: R, [B, s, t].
+        moved: M, [B, s, s].
         average: A_bar of a self-attention, [B, s, s].
     """
-    return relevancy + average @ relevancy
+    return moved + average + average @ moved
 
 
 def row_normalise(matrix: Tensor) -> Tensor:

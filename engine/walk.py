@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from engine.capture.kernel import Fold, MapBlock, wide
-from engine.errors import EngineError
 from engine.methods import LastMap, LayerProduct, Method
 from engine.methods.method import project, project_heads
 from engine.models.adapter import Tower
@@ -20,13 +19,7 @@ def explained_sites(tower: Tower, method: Method, start_layer: int) -> tuple[str
     Raises:
         EngineError: ``start_layer`` is not a layer of the tower (negative counts from the end).
     """
-    depth = len(tower.layers)
-    if not -depth <= start_layer < depth:
-        raise EngineError(
-            f"start layer {start_layer} is out of range: the {tower.modality} tower has {depth} layers "
-            f"(0 to {depth - 1}, or -1 for the last)"
-        )
-    sites = tower.layers[start_layer % depth :] + ((tower.pool,) if tower.pool else ())
+    sites = tower.layers[tower.first_layer(start_layer) :] + ((tower.pool,) if tower.pool else ())
     return sites[-1:] if isinstance(method, LastMap) else sites
 
 

@@ -52,6 +52,22 @@ def headline(progress: Progress, classes: list[Row]) -> None:
     )
 
 
+def choose_row(rows: list[Row], columns: dict[str, Any], key: str, alt: str) -> int | None:
+    """A table of which one row can be ticked; the position of that row."""
+    event: Any = st.dataframe(
+        rows,
+        column_config=columns,
+        hide_index=True,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(rows) <= 11 else 430,
+        alt=alt,
+    )
+    ticked = event.selection.rows if event else []
+    return ticked[0] if ticked and ticked[0] < len(rows) else None
+
+
 def class_table(chosen: Selection, classes: list[Row]) -> None:
     """One row per class; choosing a row offers its samples."""
     st.subheader("Classes")
@@ -65,19 +81,10 @@ def class_table(chosen: Selection, classes: list[Row]) -> None:
         **{k: st.column_config.NumberColumn(name, format="%.0f%%", help=text) for k, (name, text) in PERCENT.items()},
         "accuracy": st.column_config.ProgressColumn("Accuracy", format="%.0f%%", min_value=0.0, max_value=100.0),
     }
-    event: Any = st.dataframe(
-        [{k: row[k] for k in used} for row in shown],
-        column_config=config,
-        hide_index=True,
-        key="classes",
-        on_select="rerun",
-        selection_mode="single-row",
-        height="content" if len(shown) <= 11 else 430,
-        alt="Samples, accuracy and mean relevancy summaries per class",
-    )
-    rows = event.selection.rows if event else []
-    if rows and rows[0] < len(classes):
-        class_links(chosen, classes[rows[0]])
+    rows = [{k: row[k] for k in used} for row in shown]
+    picked = choose_row(rows, config, "classes", "Samples, accuracy and mean relevancy summaries per class")
+    if picked is not None:
+        class_links(chosen, classes[picked])
     else:
         st.caption("Tick a class to open its samples.")
 
@@ -88,26 +95,21 @@ def objects(run: Run, chosen: Selection) -> None:
     if not found:
         return
     st.subheader("Objects found")
-    event: Any = st.dataframe(
+    picked = choose_row(
         [{**row, "mean_confidence": _percent(row["mean_confidence"])} for row in found],
-        column_config={
+        {
             "predicted": st.column_config.TextColumn("Class", pinned=True),
             "n": st.column_config.NumberColumn("Objects", format="localized"),
             "samples": st.column_config.NumberColumn("Pictures", format="localized"),
             "mean_confidence": st.column_config.NumberColumn("Confidence", format="%.0f%%"),
         },
-        hide_index=True,
-        key="objects",
-        on_select="rerun",
-        selection_mode="single-row",
-        height="content" if len(found) <= 11 else 430,
-        alt="Objects, pictures and mean confidence per detected class",
+        "objects",
+        "Objects, pictures and mean confidence per detected class",
     )
-    rows = event.selection.rows if event else []
-    if not rows or rows[0] >= len(found):
+    if picked is None:
         st.caption("Tick a class to open the pictures in which it is the shown detection.")
         return
-    name = str(found[rows[0]]["predicted"])
+    name = str(found[picked]["predicted"])
     st.page_link(
         "app_pages/samples.py",
         label=f"Pictures with {literal(clip(name, 30))}",

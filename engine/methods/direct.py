@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from engine.capture.interceptor import path_of
 from engine.errors import EngineError, UnsupportedModel
 from engine.methods.method import Method
 from engine.models.adapter import Adapter, Batch, Tower
@@ -43,7 +44,7 @@ class Subject:
     def blocks(self) -> dict[str, str]:
         """Per stream, the path of the block that holds its first explained attention."""
         if self.towers:
-            return {t.modality: block_of(t.layers[checked_layer(t, self.start_layer)]) for t in self.towers}
+            return {t.modality: block_of(t.layers[t.first_layer(self.start_layer)]) for t in self.towers}
         found: dict[str, str] = {}
         for step in (step for group in self.steps for step in group if step.is_self):
             if step.query in ("image", "text"):
@@ -90,15 +91,7 @@ class DirectMethod(Method):
 
 def block_of(site: str) -> str:
     """Path of the block that an attention belongs to: up to the last number in the path."""
-    found = re.match(r"^(.*\.\d+)(\.|$)", site.partition("#")[0])
+    found = re.match(r"^(.*\.\d+)(\.|$)", path_of(site))
     if found is None:
         raise EngineError(f"attention {site!r} is not inside a numbered block")
     return found.group(1)
-
-
-def checked_layer(tower: Tower, start_layer: int) -> int:
-    """The start layer as an index from 0, or EngineError."""
-    depth = len(tower.layers)
-    if not -depth <= start_layer < depth:
-        raise EngineError(f"start layer {start_layer} is out of range: the {tower.modality} tower has {depth} layers")
-    return start_layer % depth

@@ -15,7 +15,7 @@ from engine.capture.kernel import wide
 from engine.capture.record import RecordCapture
 from engine.copies import sharing_weights
 from engine.errors import UnsupportedModel
-from engine.methods.direct import Direct, DirectMethod, Subject, block_of, checked_layer
+from engine.methods.direct import Direct, DirectMethod, Subject, block_of
 from engine.models.adapter import Tower
 from engine.targets import Output, Target
 
@@ -68,7 +68,7 @@ def _parent(path: str) -> str:
 
 
 def _depths(subject: Subject, tower: Tower) -> range:
-    return range(checked_layer(tower, subject.start_layer), len(tower.layers))
+    return range(tower.first_layer(subject.start_layer), len(tower.layers))
 
 
 def _layers(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Any]]:

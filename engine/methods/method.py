@@ -12,6 +12,7 @@ from engine.capture.kernel import MapBlock
 from engine.models.adapter import Tower
 from engine.models.relation import Relation
 from engine.relation import Averages, Related, Rules
+from engine.rules import identity, moved_update
 
 
 class Method(ABC):
@@ -65,8 +66,8 @@ class LayerProduct(Method):
             moved = first.new_zeros(len(first), tokens, tokens)
             for step in relation.self_steps(query):
                 matrix = self.matrix(averages[step.site])
-                moved = moved + matrix + matrix @ moved
-            values[query, key] = moved + torch.eye(tokens, dtype=moved.dtype, device=moved.device)
+                moved = moved_update(moved, matrix)
+            values[query, key] = moved + identity(len(moved), tokens, moved)
         return Related(values)
 
     @abstractmethod

@@ -10,7 +10,7 @@ from engine.methods.method import LayerProduct, project
 from engine.models.adapter import Tower
 from engine.models.relation import Relation, Step
 from engine.relation import Averages, Related, Rules
-from engine.rules import row_normalise
+from engine.rules import identity, row_normalise
 
 
 class Rollout(LayerProduct):
@@ -38,7 +38,7 @@ class Rollout(LayerProduct):
 
     def matrix(self, average: Tensor) -> Tensor:
         """Row-normalised (mean_h A + I)."""
-        skipped = average + torch.eye(average.shape[-1], dtype=average.dtype, device=average.device)
+        skipped = average + identity(len(average), average.shape[-1], average)
         return row_normalise(skipped) if self.normalise else skipped
 
     def fold(self, out: Tensor, row: Tensor, block: MapBlock) -> None:
@@ -68,8 +68,7 @@ class Rollout(LayerProduct):
 
     def _product(self, steps: list[Step], averages: Averages, relation: Relation, stream: str) -> Tensor:
         valid = relation.streams[stream].valid
-        like = next(iter(averages.values()))
-        product = torch.eye(valid.shape[1], dtype=like.dtype, device=like.device).expand(len(valid), -1, -1)
+        product = identity(len(valid), valid.shape[1], next(iter(averages.values())))
         for step in steps:
             product = self.matrix(averages[step.site]) @ product
         return product * valid[:, :, None]  # rows of padding lead nowhere

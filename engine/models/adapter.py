@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.errors import EngineError
 from engine.models.relation import Relation, Steps
 from engine.models.tokens import TextTokenizer
 from engine.targets import Output
@@ -62,6 +63,20 @@ class Tower:
     def ranges(self) -> dict[str, tuple[int, int]]:
         """Token range [first, last) of each modality that relevancy is returned for."""
         return dict(self.split) if self.split else {self.modality: (self.prefix, self.tokens)}
+
+    def first_layer(self, start_layer: int) -> int:
+        """A start layer (negative counts from the end) as an index from 0.
+
+        Raises:
+            EngineError: the tower has no such layer.
+        """
+        depth = len(self.layers)
+        if not -depth <= start_layer < depth:
+            raise EngineError(
+                f"start layer {start_layer} is out of range: the {self.modality} tower has {depth} layers "
+                f"(0 to {depth - 1}, or -1 for the last)"
+            )
+        return start_layer % depth
 
     @property
     def tokens(self) -> int:

@@ -7,12 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.errors import EngineError
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.hugging_face import under_sdpa
+from engine.models.pixel_mask import checked_mask, valid_cells, valid_grids
 from engine.models.relation import Relation, Step, Steps, Stream
 from engine.models.timm_vit import image_tensor
 from engine.models.tokens import TextTokenizer
@@ -39,12 +38,9 @@ class Detr(Adapter):
         """Images [B, 3, H, W], perhaps ``pixel_mask`` [B, H, W] (1 = picture, 0 = padding)."""
         images = image_tensor(model, inputs)
         batch = {"image": images}
-        mask = None if isinstance(inputs, Tensor) else inputs.get("pixel_mask")
+        mask = checked_mask(None if isinstance(inputs, Tensor) else inputs.get("pixel_mask"), images)
         if mask is not None:
-            mask = torch.as_tensor(mask).to(images.device)
-            if mask.shape != (len(images), *images.shape[-2:]):
-                raise EngineError(f"pixel mask {tuple(mask.shape)} does not fit the images {tuple(images.shape)}")
-            batch["pixel_mask"] = mask.long()
+            batch["pixel_mask"] = mask
         return batch
 
     def steps(self, model: nn.Module) -> Steps:
@@ -64,11 +60,10 @@ class Detr(Adapter):
     def relation(self, model: nn.Module, batch: Batch, output: Output) -> Relation:
         """Image tokens and queries; the target names the row. 0/0 drops the addition, as in the authors' code."""
         assert output.grid is not None
-        valid = self._valid(batch, output.grid)
+        cells = self._cells(batch, output.grid)
+        valid = cells.flatten(1)
         config: Any = model.config
         queries = torch.ones(len(valid), config.num_queries, dtype=torch.bool, device=valid.device)
-        cells = valid.reshape(len(valid), *output.grid)
-        padded = "pixel_mask" in batch
         return Relation(
             streams={
                 "image": Stream("image", content=valid, valid=valid),
@@ -78,7 +73,7 @@ class Detr(Adapter):
             read="queries",
             row=None,
             grid=output.grid,
-            grids=torch.stack([cells.any(2).sum(1), cells.any(1).sum(1)], dim=1) if padded else None,
+            grids=valid_grids(cells) if "pixel_mask" in batch else None,
         )
 
     def stream_states(self, model: nn.Module) -> dict[str, tuple[str, int]]:
@@ -104,12 +99,11 @@ class Detr(Adapter):
         """Attention through sdpa; the library then also makes the masks for it."""
         return under_sdpa(model)
 
-    def _valid(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
-        """Image tokens that are not padding, [B, h * w]: the pixel mask as the model itself scales it down."""
-        images = batch["image"]
-        if "pixel_mask" not in batch:
-            return torch.ones(len(images), grid[0] * grid[1], dtype=torch.bool, device=images.device)
-        return F.interpolate(batch["pixel_mask"][None].float(), size=grid).to(torch.bool)[0].flatten(1)
+    def _cells(self, batch: Batch, grid: tuple[int, int]) -> Tensor:
+        """Image tokens that are not padding, [B, h, w] boolean."""
+        if "pixel_mask" in batch:
+            return valid_cells(batch["pixel_mask"], grid)
+        return torch.ones(len(batch["image"]), *grid, dtype=torch.bool, device=batch["image"].device)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Adapter, Batch, Inputs, Tower
-from engine.models.hugging_face import under_sdpa
+from engine.models.hugging_face import check_attention, under_sdpa
 from engine.models.questions import check_ids, question_batch, text_content
 from engine.models.readout import token_row
 from engine.models.tokens import TextTokenizer
@@ -97,13 +97,7 @@ class HFText(Adapter):
             raise UnsupportedModel(f"{name} with several layers per group (inner_group_num) is not supported")
         if getattr(model.config, "is_decoder", False):
             raise UnsupportedModel(f"{name} is configured as a decoder: its first token reads nothing but itself")
-        try:
-            model.get_submodule(f"{layout.blocks}.0.{layout.attention}")
-        except AttributeError:
-            raise UnsupportedModel(
-                f"{name}: no attention at {layout.blocks}.0.{layout.attention}; "
-                "this version of transformers arranges the model differently"
-            ) from None
+        check_attention(model, f"{layout.blocks}.0.{layout.attention}")
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """``{"text": texts or ids [B, T], "attention_mask": [B, T]}``, or ids alone; HF names are understood too."""

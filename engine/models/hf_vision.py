@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UnsupportedModel
 from engine.models.adapter import Adapter, Batch, Inputs, Tower
-from engine.models.hugging_face import under_sdpa
+from engine.models.hugging_face import check_attention, under_sdpa
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.timm_vit import image_tensor
 from engine.models.tokens import TextTokenizer
@@ -99,13 +98,7 @@ class HFVision(Adapter):
     def check(self, model: nn.Module) -> None:
         """Refuse a layout that this version of the library no longer has."""
         layout = _layout(model)
-        try:
-            model.get_submodule(f"{layout.blocks}.0.{layout.attention}")
-        except AttributeError:
-            raise UnsupportedModel(
-                f"{type(model).__name__}: no attention at {layout.blocks}.0.{layout.attention}; "
-                "this version of transformers arranges the model differently"
-            ) from None
+        check_attention(model, f"{layout.blocks}.0.{layout.attention}")
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """Images [B, 3, H, W]."""

@@ -8,6 +8,19 @@ from typing import Any
 
 from torch import nn
 
+from engine.errors import UnsupportedModel
+
+
+def check_attention(model: nn.Module, path: str) -> None:
+    """Raise UnsupportedModel when the library no longer keeps the first attention at ``path``."""
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        raise UnsupportedModel(
+            f"{type(model).__name__}: no attention at {path}; "
+            "this version of transformers arranges the model differently"
+        ) from None
+
 
 @contextmanager
 def under_sdpa(model: nn.Module) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.capture.interceptor import path_of
 from engine.errors import EngineError
 from engine.models.adapter import Batch, Inputs
 from engine.models.questions import text_content
@@ -115,7 +116,7 @@ class Lxmert(RegionAdapter):
     def explicit(self, model: nn.Module) -> dict[str, str]:
         """All attention modules write their softmax out."""
         sites = [step.site for group in self.steps(model) for step in group] + list(self.idle_sites(model))
-        paths = dict.fromkeys(site.partition("#")[0] for site in sites)
+        paths = dict.fromkeys(path_of(site) for site in sites)
         return {path: f"{path}.dropout" for path in paths}
 
     def region_width(self, model: nn.Module) -> int:

@@ -21,7 +21,6 @@ class PairAdapter(Adapter):
 
     modalities = ("image", "text")
     task = "pair"
-    task = "pair"
 
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """``{"image": [B, 3, H, W], "text": texts or ids [B, T]}``; HF names are understood too."""
@@ -36,8 +35,7 @@ class PairAdapter(Adapter):
         if inputs.get("attention_mask") is not None:
             batch["attention_mask"] = torch.as_tensor(inputs["attention_mask"]).to(images.device)
         if tokenizer is not None:
-            special = torch.tensor(sorted(tokenizer.special_ids), dtype=ids.dtype, device=ids.device)
-            batch["special"] = torch.isin(ids, special)
+            batch["special"] = tokenizer.is_special(ids)
         return batch
 
     @abstractmethod

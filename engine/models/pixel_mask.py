@@ -30,3 +30,8 @@ def checked_mask(mask: Any, images: Tensor) -> Tensor | None:
 def valid_cells(mask: Tensor, grid: tuple[int, int]) -> Tensor:
     """Scale a pixel mask [B, H, W] down to the grid as the models do (nearest): [B, h, w] boolean."""
     return F.interpolate(mask[None].float(), size=grid)[0].bool()
+
+
+def valid_grids(cells: Tensor) -> Tensor:
+    """Rows and columns that are picture, [B, 2], of valid cells [B, h, w]."""
+    return torch.stack([cells.any(2).sum(1), cells.any(1).sum(1)], dim=1)

@@ -35,8 +35,7 @@ def question_batch(inputs: Mapping[str, Any], tokenizer: TextTokenizer | None, d
     ids = (text if text.dim() == 2 else text[None]).to(device)
     batch = {"text": ids, "attention_mask": _mask(mask, ids)}
     if tokenizer is not None:
-        special = torch.tensor(sorted(tokenizer.special_ids), dtype=ids.dtype, device=device)
-        batch["special"] = torch.isin(ids, special)
+        batch["special"] = tokenizer.is_special(ids)
     return batch
 
 

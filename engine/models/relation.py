@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 
@@ -117,10 +116,3 @@ class Relation:
         ((query, key),) = pairs
         first_cross = next(step for step in self if not step.is_self)
         return query == self.read and len(self.self_steps(key, first_cross)) == len(self.self_steps(key))
-
-
-def row_of(queries: Tensor, tokens: int, like: Tensor) -> Tensor:
-    """One-hot rows [B, tokens] for queries [B]."""
-    row = like.new_zeros(len(queries), tokens)
-    row[torch.arange(len(queries), device=row.device), queries] = 1.0
-    return row

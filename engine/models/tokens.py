@@ -54,6 +54,10 @@ class TextTokenizer:
             raise EngineError("this tokenizer gives no attention mask; a tokenizer of transformers is needed")
         return self.encode_padded([str(text) for text in texts])
 
+    def is_special(self, ids: Tensor) -> Tensor:
+        """Tokens that are never shown, boolean in the shape of ``ids``."""
+        return torch.isin(ids, torch.tensor(sorted(self.special_ids), dtype=ids.dtype, device=ids.device))
+
     def pieces(self, ids: Tensor, content: Tensor) -> list[list[str]]:
         """Return the pieces of each text; tokens that are not content become ''. ``ids``, ``content``: [B, T]."""
         return [

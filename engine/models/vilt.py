@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.errors import EngineError
 from engine.models.adapter import Batch, Inputs, Tower
 from engine.models.picture_text import PictureTextAdapter
-from engine.models.pixel_mask import valid_cells
+from engine.models.pixel_mask import valid_cells, valid_grids
 from engine.models.questions import text_content
 from engine.models.readout import token_row
 from engine.models.tokens import TextTokenizer
@@ -61,7 +61,7 @@ class Vilt(PictureTextAdapter):
                 start=token_row(len(mask), tokens, (0,), batch["image"]),
                 content=words,
                 grid=grid,
-                grids=torch.stack([cells.any(2).sum(1), cells.any(1).sum(1)], dim=1),
+                grids=valid_grids(cells),
                 split={"text": (0, texts), "image": (texts + 1, tokens)},
                 valid=torch.cat([mask, torch.ones_like(mask[:, :1]), cells.flatten(1)], dim=1),
             ),

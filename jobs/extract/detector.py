@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from jobs.errors import JobError
 
@@ -35,6 +36,11 @@ class Detector(ABC):
     @abstractmethod
     def regions(self, picture: Image.Image, most: int) -> Found:
         """At most `most` regions of an upright RGB picture."""
+
+
+def numbers(tensor: Tensor) -> np.ndarray:
+    """A tensor as float32 numbers on the CPU."""
+    return tensor.float().cpu().numpy()
 
 
 def make_detector(name: str, *, checkpoint: str | None, device: str) -> Detector:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from engine import load_model
+from engine.models.detr import corners
 from jobs.errors import JobError
-from jobs.extract.detector import Detector, Found
+from jobs.extract.detector import Detector, Found, numbers
 
 
 class DetrQueries(Detector):
@@ -35,16 +35,7 @@ class DetrQueries(Detector):
         confidence, order = out.logits[0].float().softmax(dim=1)[:, :-1].max(dim=1).values.sort(descending=True)
         kept = order[:most]
         return Found(
-            _numbers(out.last_hidden_state[0, kept]),
-            _numbers(_corners(out.pred_boxes[0, kept].float()).clamp(0, 1)),
-            _numbers(confidence[:most]),
+            numbers(out.last_hidden_state[0, kept]),
+            numbers(corners(out.pred_boxes[0, kept].float()).clamp(0, 1)),
+            numbers(confidence[:most]),
         )
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    x, y, width, height = boxes.unbind(dim=1)
-    return torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], dim=1)
-
-
-def _numbers(tensor: Tensor) -> Any:
-    return tensor.float().cpu().numpy()

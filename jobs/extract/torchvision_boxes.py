@@ -19,7 +19,7 @@ from torchvision.transforms.functional import to_tensor
 from engine.errors import EngineError
 from engine.models.checkpoint import load_checkpoint, read_checkpoint
 from jobs.errors import JobError, one_line, unknown
-from jobs.extract.detector import Detector, Found
+from jobs.extract.detector import Detector, Found, numbers
 
 OVERLAP = 0.5  # of two boxes that overlap more than this the less confident one is dropped
 CLASSIFIER = "roi_heads.box_predictor.cls_score.weight"
@@ -50,7 +50,7 @@ class TorchvisionBoxes(Detector):
         height, width = images.image_sizes[0]
         fractions = (boxes / boxes.new_tensor([width, height, width, height])).clamp(0, 1)
         kept = _kept(fractions, confidence, most)
-        return Found(_numbers(vectors[kept]), _numbers(fractions[kept]), _numbers(confidence[kept]))
+        return Found(numbers(vectors[kept]), numbers(fractions[kept]), numbers(confidence[kept]))
 
 
 def _kept(boxes: Tensor, confidence: Tensor, most: int) -> Tensor:
@@ -58,10 +58,6 @@ def _kept(boxes: Tensor, confidence: Tensor, most: int) -> Tensor:
     real = torch.nonzero((boxes[:, 2:] > boxes[:, :2]).all(dim=1)).squeeze(1)
     one_class = torch.zeros_like(real)
     return real[batched_nms(boxes[real].float(), confidence[real].float(), one_class, OVERLAP)[:most]]
-
-
-def _numbers(tensor: Tensor) -> Any:
-    return tensor.float().cpu().numpy()
 
 
 def _architectures() -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import oracles
 import pytest
 import torch
+import untouched
 import zoo_streams as zoo
 
 from engine import EngineError, explain, explain_detections
@@ -293,36 +292,26 @@ def test_a_row_of_zeros_happens_on_real_inputs_and_is_counted():
     assert safe.settings["on_zero_row"] == "identity"
 
 
-def snapshot(model):
-    hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), m.training) for m in model.modules()]
-    implementations = [
-        getattr(getattr(m, "config", None), "_attn_implementation_internal", None) for m in model.modules()
-    ]
-    return hooks, implementations, [p.requires_grad for p in model.parameters()], [p.grad for p in model.parameters()]
-
-
 @pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize("name", list(zoo.BUILDERS))
 def test_the_model_is_left_untouched(name, broken):
     model = zoo.build(name).train()
     if name == "detr":
         model.set_attn_implementation("eager")
-    weights = copy.deepcopy(model.state_dict())
     data = zoo.pictures() if name == "detr" else zoo.questions()
     target = some_target(model, data) if name == "detr" else 0
-    before = snapshot(model)
+    before = untouched.snapshot(model)
     if broken:
         last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
         handle = last.register_forward_pre_hook(lambda *a: (_ for _ in ()).throw(RuntimeError("half way")))
-        before = snapshot(model)
+        before = untouched.snapshot(model)
         with pytest.raises(RuntimeError, match="half way"):
             explain(model, data, target=target)
-        assert snapshot(model) == before
+        untouched.assert_same(model, before)
         handle.remove()
     else:
         explain(model, data, target=target)
-        assert snapshot(model) == before
-    assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
+        untouched.assert_same(model, before)
 
 
 @pytest.mark.parametrize(
