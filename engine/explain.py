@@ -29,6 +29,7 @@ def explain(
     engine: str = "auto",
     keep_matrices: bool = False,
     on_zero_row: str = "authors",
+    patches: int = 0,
 ) -> Explanation:
     """Explain the score of every sample of a batch; see :func:`explain_targets` for the arguments.
 
@@ -47,6 +48,7 @@ def explain(
         engine=engine,
         keep_matrices=keep_matrices,
         on_zero_row=on_zero_row,
+        patches=patches,
     )[0]
 
 
@@ -61,6 +63,7 @@ def explain_targets(
     engine: str = "auto",
     keep_matrices: bool = False,
     on_zero_row: str = "authors",
+    patches: int = 0,
 ) -> list[Explanation]:
     """Explain several targets of the same batch; they share one forward pass.
 
@@ -82,11 +85,13 @@ def explain_targets(
         on_zero_row: what models with several streams make of a row of zeros in eq. 8-9, where it is 0/0: "authors", as
             their code (DETR: the addition of that layer is dropped; LXMERT: NaN), or "identity", the row stays as it
             was. ``Explanation.zero_rows`` counts how often it mattered.
+        patches: also return the states of so many of the most relevant image tokens (``Explanation.patches``), taken
+            after half of the image blocks; after the last one for Swin and for models with several streams.
 
     Raises:
         EngineError: unsupported model, unknown name, or inputs that do not fit; the message is one line.
     """
-    request = Request.make(model, inputs, method, start_layer, tokenizer, engine, keep_matrices, on_zero_row)
+    request = Request.make(model, inputs, method, start_layer, tokenizer, engine, keep_matrices, on_zero_row, patches)
     wanted = [as_target(t, request.adapter.task == "pair", request.class_names) for t in targets]
     with request.scope():
         return run(request, lambda output: wanted)
@@ -103,6 +108,7 @@ def explain_detections(
     on_zero_row: str = "authors",
     engine: str = "auto",
     keep_matrices: bool = False,
+    patches: int = 0,
 ) -> list[Explanation]:
     """Explain what a detector found; all detections of a batch share one forward pass.
 
@@ -111,7 +117,7 @@ def explain_detections(
         inputs: images [B, 3, H, W], or ``{"image": ..., "pixel_mask": [B, H, W]}``.
         threshold: smallest probability of a detection.
         most: detections per picture, the most confident ones.
-        method, start_layer, on_zero_row, engine, keep_matrices: as in :func:`explain_targets`.
+        method, start_layer, on_zero_row, engine, keep_matrices, patches: as in :func:`explain_targets`.
 
     Returns:
         Entry k explains the k-th most confident detection of every sample ("detection:k"); ``kept`` [B] says which
@@ -120,7 +126,7 @@ def explain_detections(
     Raises:
         EngineError: the model is no detector, or as in :func:`explain_targets`.
     """
-    request = Request.make(model, inputs, method, start_layer, None, engine, keep_matrices, on_zero_row)
+    request = Request.make(model, inputs, method, start_layer, None, engine, keep_matrices, on_zero_row, patches)
     if request.adapter.task != "detect":
         raise EngineError(f"{type(request.module).__name__} is no detector; use explain or explain_targets")
     with request.scope():

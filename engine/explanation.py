@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from engine.patches import Patches
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -33,6 +35,7 @@ class Explanation:
             picture, the probability of its class [B], and whether the sample has such a detection [B].
         pixels: full LRP; relevance of every pixel, [B, H, W], signed.
         zero_rows: how many normalisations (eq. 8-9) met a row of zeros, 0/0, [B]; models with several streams.
+        patches: the most relevant image tokens and their states, with ``patches=T`` and for models that see pictures.
         method, target, engine, start_layer, on_zero_row: the settings.
     """
 
@@ -59,6 +62,7 @@ class Explanation:
     zero_rows: Tensor | None = None
     on_zero_row: str = "authors"
     pixels: Tensor | None = None
+    patches: Patches | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from engine.capture.kernel import Fold
+from engine.patches import Patches, top_patches
 from engine.targets import Output, Target
 
 Maps = Mapping[str, Tensor]
 """Site -> A or dA, [B, H, s, t]."""
+MIDDLE = "middle"
+"""Name of the token states half way up the image stream."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class Part:
         relevancy: [B, T], zero for tokens that are not shown.
         features: relevancy-weighted mean of the last token states, [B, D].
         words: text tokens whose piece is shown, [B, T] boolean.
+        patches: the most relevant image tokens, where they were asked for.
     """
 
     modality: str
     relevancy: Tensor
     features: Tensor
     words: Tensor
+    patches: Patches | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class ReadingWalk(ABC):
 
     @abstractmethod
     def answer(self, states: Maps) -> Answer:
-        """Return the answer; ``states`` are the last token states [B, N, D] per name of :attr:`Reading.states`."""
+        """Return the answer; ``states`` are the token states [B, N, D] per name of :attr:`Reading.states`."""
 
 
 class Reading(ABC):
@@ -65,12 +70,15 @@ class Reading(ABC):
     Attributes:
         sites: all attention maps that the model must show.
         explained: the sites that the method reads.
-        states: name -> (module path, element of its output) of the last token states.
+        states: name -> (module path, element of its output) of the last token states; :data:`MIDDLE`, if there, of
+            those that patches are taken from.
+        patches: how many of the most relevant image tokens are wanted.
     """
 
     sites: tuple[str, ...]
     explained: tuple[str, ...]
     states: dict[str, tuple[str, int]]
+    patches: int = 0
 
     @abstractmethod
     def ready(self, output: Output, shapes: Mapping[str, torch.Size]) -> None:
@@ -105,10 +113,24 @@ class Reading(ABC):
         return None
 
 
-def make_part(modality: str, row: Tensor, content: Tensor, words: Tensor | None, states: Tensor) -> Part:
-    """Mask a row [B, T] to what is shown and take the mean of its token states [B, T, D]."""
+def make_part(
+    modality: str,
+    row: Tensor,
+    content: Tensor,
+    words: Tensor | None,
+    states: Tensor,
+    middle: Tensor | None = None,
+    patches: int = 0,
+) -> Part:
+    """Mask a row [B, T] to what is shown and take the mean of its token states [B, T, D].
+
+    Of images, also take ``patches`` tokens from the states ``middle`` [B, T, D] (default: ``states``).
+    """
     shown = torch.where(content, row, torch.zeros_like(row)).detach()
-    return Part(modality, shown, weighted_mean(states, shown), content if words is None else words)
+    found = None
+    if patches and modality == "image":
+        found = top_patches(shown, content, states if middle is None else middle, patches)
+    return Part(modality, shown, weighted_mean(states, shown), content if words is None else words, found)
 
 
 def weighted_mean(states: Tensor, weights: Tensor) -> Tensor:

@@ -30,12 +30,14 @@ class RelationReading(Reading):
         method: Method,
         rules: Rules,
         describe: Describe,
+        patches: int = 0,
     ) -> None:
         self.method = method
         self.states = states
         self.explained = tuple(step.site for group in steps for step in group)
         self.sites = (*self.explained, *idle)
         self.rules = rules
+        self.patches = patches
         self._describe = describe
         self._relation: Relation | None = None
 
@@ -112,7 +114,8 @@ class RelationReading(Reading):
             shown = slice(stream.prefix, None)
             words = None if stream.words is None else stream.words[:, shown]
             values = row[:, shown] if cut else row
-            parts.append(make_part(name, values, stream.content[:, shown], words, states[name][:, shown]))
+            last, content = states[name][:, shown], stream.content[:, shown]
+            parts.append(make_part(name, values, content, words, last, patches=self.patches))
         return tuple(sorted(parts, key=lambda part: part.modality))
 
 

@@ -59,6 +59,7 @@ class Request:
         engine: str,
         keep_matrices: bool,
         on_zero_row: str,
+        patches: int,
     ) -> Request:
         """Find the adapter, prepare the inputs and choose the engine. Raises EngineError for what does not fit."""
         loaded = model if isinstance(model, LoadedModel) else None
@@ -78,7 +79,9 @@ class Request:
             engine=_choose_engine(engine, chosen, keep_matrices),
             start_layer=start_layer,
             batch=batch,
-            reading=_reading(adapter, module, batch, chosen, start_layer, checked_zero_row(on_zero_row)),
+            reading=_reading(
+                adapter, module, batch, chosen, start_layer, checked_zero_row(on_zero_row), _checked_patches(patches)
+            ),
             tokenizer=tokens,
             class_names=loaded.class_names if loaded else None,
             bf16=loaded is not None and loaded.precision == "bf16",
@@ -109,7 +112,7 @@ class Request:
         return any(tower.whole_map for tower in self.reading.towers)
 
     def forward(self, handler: Handler) -> tuple[Output, dict[str, Tensor]]:
-        """Run the model under the interceptor; returns its output and the last token states per stream."""
+        """Run the model under the interceptor; returns its output and the token states that the reading wants."""
         reading = self.reading
         with (
             kept_states(self.module, reading.states) as states,
@@ -122,14 +125,20 @@ class Request:
 
 
 def _reading(
-    adapter: Adapter, module: nn.Module, batch: Batch, method: Method, start_layer: int, on_zero_row: str
+    adapter: Adapter,
+    module: nn.Module,
+    batch: Batch,
+    method: Method,
+    start_layer: int,
+    on_zero_row: str,
+    patches: int,
 ) -> Reading:
     steps = adapter.steps(module)
     if steps is None:
         towers = adapter.towers(module, batch)
         if isinstance(towers[0], WindowTower):
-            return WindowReading(towers[0], method, start_layer)
-        return TowerReading(towers, method, start_layer)
+            return WindowReading(towers[0], method, start_layer, patches)
+        return TowerReading(towers, method, start_layer, patches)
     if start_layer != 0:
         raise EngineError(
             f"start layer {start_layer}: the streams of {type(module).__name__} look at each other, "
@@ -142,7 +151,14 @@ def _reading(
         method,
         Rules(on_zero_row=on_zero_row),
         lambda output: adapter.relation(module, batch, output),
+        patches,
     )
+
+
+def _checked_patches(patches: int) -> int:
+    if patches < 0:
+        raise EngineError(f"patches={patches}: the number of tokens per sample, 0 or more")
+    return patches
 
 
 def _choose_engine(engine: str, method: Method, keep_matrices: bool) -> str:

@@ -163,4 +163,5 @@ def _assemble(request: Request, target: Target, output: Output, answer: Answer) 
         kept=target.kept if isinstance(target, QueryClass) else None,
         zero_rows=answer.zero_rows,
         on_zero_row=request.on_zero_row,
+        patches=next((part.patches for part in answer.parts if part.patches is not None), None),
     )

@@ -11,7 +11,7 @@ from engine.capture.kernel import Fold
 from engine.errors import CaptureError
 from engine.methods import Method
 from engine.models.adapter import Tower
-from engine.reading import Answer, Maps, Part, Reading, ReadingWalk, make_part
+from engine.reading import MIDDLE, Answer, Maps, Part, Reading, ReadingWalk, make_part
 from engine.recorded import recorded_answer
 from engine.targets import Output, Target
 from engine.walk import Walk, explained_sites, start_walk
@@ -20,13 +20,16 @@ from engine.walk import Walk, explained_sites, start_walk
 class TowerReading(Reading):
     """One walk per tower."""
 
-    def __init__(self, towers: Sequence[Tower], method: Method, start_layer: int) -> None:
+    def __init__(self, towers: Sequence[Tower], method: Method, start_layer: int, patches: int = 0) -> None:
         self.towers = tuple(towers)
         self.method = method
         self.of_tower = {t.modality: explained_sites(t, method, start_layer) for t in towers}
         self.sites = tuple(site for t in towers for site in (*t.layers, *((t.pool,) if t.pool else ())))
         self.explained = tuple(site for group in self.of_tower.values() for site in group)
+        self.patches = patches
         self.states = {t.modality: (t.states, 0) for t in towers}
+        if patches:
+            self.states.update((MIDDLE, (t.middle, 0)) for t in towers if t.middle is not None)
 
     def ready(self, output: Output, shapes: Mapping[str, torch.Size]) -> None:
         """Compare the number of tokens with what the adapter announced."""
@@ -85,8 +88,10 @@ class TowerReading(Reading):
             for modality, (first, last) in tower.ranges.items():
                 cut = slice(first, last)
                 words = None if tower.words is None else tower.words[:, cut]
-                token_states = states[tower.modality][:, cut]
-                parts.append(make_part(modality, row[:, cut], tower.content[:, cut], words, token_states))
+                final = states[tower.modality][:, cut]
+                middle = states[MIDDLE][:, cut] if self.patches and tower.middle is not None else None
+                content = tower.content[:, cut]
+                parts.append(make_part(modality, row[:, cut], content, words, final, middle, self.patches))
         return tuple(parts)
 
 

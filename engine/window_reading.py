@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from engine.errors import CaptureError, EngineError
 from engine.methods import LastMap, LayerProduct, Method, Random
 from engine.methods.method import project_heads
 from engine.models.windows import WindowTower
+from engine.patches import Patches, top_patches
 from engine.reading import Answer, Maps, Part, ReadingWalk, weighted_mean
 from engine.targets import Output, Target
 from engine.tower_reading import TowerReading
@@ -21,10 +23,10 @@ from engine.walk import Walk
 class WindowReading(TowerReading):
     """One row per sample in both engines: a whole R over all tokens is never formed, not by ``record`` either."""
 
-    def __init__(self, tower: WindowTower, method: Method, start_layer: int) -> None:
+    def __init__(self, tower: WindowTower, method: Method, start_layer: int, patches: int = 0) -> None:
         if method.lrp is not None or not isinstance(method, LayerProduct | LastMap | Random):
             raise EngineError(f"method {method.name!r} is not supported for windowed attention (Swin)")
-        super().__init__([tower], method, start_layer)
+        super().__init__([tower], method, start_layer, patches)
         self.tower = tower
 
     def ready(self, output: Output, shapes: Mapping[str, torch.Size]) -> None:
@@ -57,8 +59,17 @@ class WindowReading(TowerReading):
     def parts(self, rows: Sequence[Tensor], states: Maps) -> tuple[Part, ...]:
         """Relevancy over the first stage's grid; features over the last stage's states, [B, (h, w), D]."""
         row = rows[0].detach()
-        last = states["image"].flatten(1, -2)
-        return (Part("image", row, weighted_mean(last, self.tower.up(row)), self.tower.content),)
+        last, coarse = states["image"].flatten(1, -2), self.tower.up(row)
+        found = self._patches(row, coarse, last) if self.patches else None
+        return (Part("image", row, weighted_mean(last, coarse), self.tower.content, found),)
+
+    def _patches(self, row: Tensor, coarse: Tensor, states: Tensor) -> Patches:
+        """The most relevant tokens of the last stage [B, (h, w)], each named by the strongest token it was merged from.
+
+        Tokens of the first stage share a state: the strongest of them would give one state several times.
+        """
+        found = top_patches(coarse, torch.ones_like(coarse, dtype=torch.bool), states, self.patches)
+        return replace(found, tokens=self.tower.strongest(row).gather(1, found.tokens))
 
 
 class _WindowAnswer(ReadingWalk):

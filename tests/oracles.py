@@ -365,3 +365,13 @@ def attn_lrp_norm(r: Array, x: Array, gain: Array, bias: Array, eps: float) -> A
     n, std = len(x), float(np.sqrt(x.var() + eps))
     matrix = np.array([[gain[j] / std * ((i == j) - 1 / n) for i in range(n)] for j in range(n)])
     return attn_lrp_linear(r, x, matrix, bias)
+
+
+def top_patches(relevancy: Array, shown: Array, states: Array, count: int) -> tuple[list[int], Array, Array]:
+    """The most relevant shown tokens of one sample, strongest first, their states, and the mean state of the less
+    relevant half: relevancy [N], shown [N] boolean, states [N, D]."""
+    order = sorted((i for i in range(len(relevancy)) if shown[i]), key=lambda i: (-relevancy[i], i))
+    half = max(len(order) // 2, 1)
+    lower = order[len(order) - half :] if order else []
+    rest = sum((states[i] for i in lower), np.zeros(states.shape[1])) / max(len(lower), 1)
+    return order[:count], np.array([states[i] for i in order[:count]]), rest

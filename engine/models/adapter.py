@@ -41,6 +41,8 @@ class Tower:
         whole_map: methods that read the last map weigh heads and scale over the whole map, not over the read-out row
             (the authors' convention for VisualBERT).
         normalised_rollout: rollout divides rows by their sum (the authors do not for VisualBERT).
+        middle: path of the block after which half of the blocks have run, of streams with image tokens; None where no
+            block's tokens are those of the map: patches are then taken from ``states``.
     """
 
     modality: str
@@ -58,6 +60,7 @@ class Tower:
     valid: Tensor | None = None
     whole_map: bool = False
     normalised_rollout: bool = True
+    middle: str | None = None
 
     @property
     def ranges(self) -> dict[str, tuple[int, int]]:
@@ -87,6 +90,11 @@ class Tower:
         """Bring a row over the keys of a pool, which may leave out the first tokens, to all tokens: [B, N]."""
         missing = self.tokens - keys.shape[-1]
         return F.pad(keys, (missing, 0)) if missing else keys
+
+
+def middle_block(blocks: str, depth: int) -> str:
+    """Path of block depth // 2, counted from 1, of the list at ``blocks``; of the only block where there is one."""
+    return f"{blocks}.{max(depth // 2, 1) - 1}"
 
 
 class Adapter(ABC):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.adapter import Adapter, Batch, Inputs, Tower, middle_block
 from engine.models.hugging_face import check_attention, under_sdpa
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.timm_vit import image_tensor
@@ -170,6 +170,7 @@ def hf_image_tower(model: nn.Module, images: Tensor, layout: Layout, pool: str |
         prefix=prefix,
         grid=grid,
         pool=pool,
+        middle=middle_block(layout.blocks, depth),
     )
 
 

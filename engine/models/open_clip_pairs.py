@@ -16,7 +16,7 @@ from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import UnsupportedModel
-from engine.models.adapter import Batch, Tower
+from engine.models.adapter import Batch, Tower, middle_block
 from engine.models.hf_text import bert_limits
 from engine.models.hugging_face import under_sdpa
 from engine.models.pairs import PairAdapter, text_tower
@@ -128,6 +128,7 @@ class OpenClipPairs(PairAdapter):
             prefix=1,
             grid=(grid[0], grid[1]),
             pool="visual.attn_pool.attn" if pooled else None,
+            middle=middle_block("visual.transformer.resblocks", depth),
         )
 
     def _text(self, model: nn.Module, batch: Batch) -> Tower:

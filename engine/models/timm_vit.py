@@ -10,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from engine.errors import EngineError, UnsupportedModel
-from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.adapter import Adapter, Batch, Inputs, Tower, middle_block
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.tokens import TextTokenizer
 from engine.targets import Output
@@ -119,6 +119,7 @@ def timm_image_tower(model: nn.Module, images: Tensor, path: str) -> Tower:
         grid=grid,
         pool=f"{dot}attn_pool" if pool is not None else None,
         pool_offset=0 if pool is None or isinstance(model, Eva) or _pools_prefix(model) else prefix,
+        middle=middle_block(f"{dot}blocks", depth),
     )
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import EngineError
-from engine.models.adapter import Batch, Inputs, Tower
+from engine.models.adapter import Batch, Inputs, Tower, middle_block
 from engine.models.picture_text import PictureTextAdapter
 from engine.models.pixel_mask import valid_cells, valid_grids
 from engine.models.questions import text_content
@@ -64,6 +64,7 @@ class Vilt(PictureTextAdapter):
                 grids=valid_grids(cells),
                 split={"text": (0, texts), "image": (texts + 1, tokens)},
                 valid=torch.cat([mask, torch.ones_like(mask[:, :1]), cells.flatten(1)], dim=1),
+                middle=middle_block(_BLOCKS, depth),
             ),
         )
 

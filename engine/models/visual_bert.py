@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.models.adapter import Batch, Tower
+from engine.models.adapter import Batch, Tower, middle_block
 from engine.models.questions import text_content
 from engine.models.readout import one_hot_row
 from engine.models.regions import RegionAdapter
@@ -56,6 +56,7 @@ class VisualBert(RegionAdapter):
                 valid=valid,
                 whole_map=True,
                 normalised_rollout=False,
+                middle=middle_block(_BLOCKS, depth),
             ),
         )
 

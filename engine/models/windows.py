@@ -108,6 +108,21 @@ class WindowTower(Tower):
             cells = cells.reshape(len(row), grid[0], 2, grid[1], 2).sum(dim=(2, 4))
         return cells.reshape(len(row), -1)
 
+    def strongest(self, row: Tensor) -> Tensor:
+        """Of each of the last stage's tokens, the first stage's token with the largest value of ``row`` [B, N] that was
+        merged into it: indices [B, h * w]."""
+        assert self.grid is not None
+        (rows, columns), (height, width), factor = self.last_grid, self.grid, 1
+        while (-(-height // factor), -(-width // factor)) != self.last_grid:
+            factor *= 2
+        padding = (0, columns * factor - width, 0, rows * factor - height)
+        cells = F.pad(row.reshape(len(row), height, width), padding, value=-torch.inf)
+        cells = cells.reshape(len(row), rows, factor, columns, factor).transpose(2, 3).flatten(3)
+        inside = cells.argmax(dim=-1)
+        y = torch.arange(rows, device=row.device)[:, None] * factor + inside // factor
+        x = torch.arange(columns, device=row.device) * factor + inside % factor
+        return (y * width + x).flatten(1)
+
 
 def _halved(grid: Grid) -> Grid:
     return (grid[0] + 1) // 2, (grid[1] + 1) // 2
