@@ -368,6 +368,22 @@ PART_ONLY_COLUMNS: tuple[Column, ...] = (
         "activation",
         "Relevancy-weighted mean of the last block's token states; empty when the model has none.",
     ),
+    Column(
+        "patch_tokens",
+        pa.list_(_I32),
+        "token indices",
+        "The most relevant image tokens (patches), strongest first, as positions in `map`; images only, "
+        "empty when none are stored.",
+        since=3,
+    ),
+    Column(
+        "patch_states",
+        pa.list_(_F32),
+        "activation",
+        "Their token states after half of the blocks, one patch after the other, then the mean state of the less "
+        "relevant half of the tokens: (patches + 1) x d values.",
+        since=3,
+    ),
 )
 
 METADATA_TYPES: dict[str, pa.DataType] = {
@@ -451,6 +467,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
             "d",
             "activation",
             "Relevancy-weighted mean of the last block's token states: alike where the model looked at alike things.",
+        ),
+    ),
+    "patches_<d>": (
+        *_KEY,
+        Column(
+            "slot",
+            pa.int16(),
+            "rank",
+            "0 is the most relevant patch, 1 the next; -1 is the rest: the less relevant half of the tokens.",
+        ),
+        Column("token", _I32, "token index", "Position of the patch in the image map, from 0; empty for the rest."),
+        _vector(
+            "d", "activation", "The patch's token state after half of the blocks; for the rest, the mean of its states."
         ),
     ),
     "failures": FAILURE_COLUMNS,

@@ -22,7 +22,11 @@ def m002_later_columns(store: StoreLayout) -> None:
     """Grids, regions, detections. Nothing to rewrite: what older files lack, readers give as NULL (`Column.since`)."""
 
 
-MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns)
+def m003_patches(store: StoreLayout) -> None:
+    """States of the most relevant patches. Nothing to rewrite: older files have none."""
+
+
+MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns, m003_patches)
 assert len(MIGRATIONS) == SCHEMA_VERSION, "every schema version has its step"
 
 

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from storage.columns import sql_type
 from storage.errors import StoreError, suggest
 from storage.manifests import STAGES, Contents
-from storage.schema import VARIED_WIDTH_STEP, padded_width, part_schema, varied
+from storage.schema import VARIED_WIDTH_STEP, has_patches, padded_width, part_schema, varied
 
 ROW_GROUP_ROWS = 2048
+# DuckDB reads a row group's vectors at once, on every core: patches make rows of 30 KB and more.
+ROW_GROUP_BYTES = 8 << 20
 _KEY = ("sample_id", "target", "modality")
 
 
@@ -148,9 +150,9 @@ def contents(
     seconds: Mapping[str, float],
     metadata: Iterable[Mapping[str, Any]],
 ) -> Contents:
-    """What a checked table holds, for its manifest."""
-    ids = table["sample_id"]
-    own = [pc.is_valid(table[name]) for name in varied(list(metadata))]
+    """What a checked table holds, for its manifest; StoreError for patches whose states do not fit their tokens."""
+    ids, metadata = table["sample_id"], list(metadata)
+    own = [pc.is_valid(table[name]) for name in varied(metadata)]
     has_own = reduce(pc.or_, own) if own else pa.array([False] * len(table))
     bounds = pc.min_max(ids).as_py() if len(ids) else {"min": None, "max": None}
     return Contents(
@@ -165,12 +167,29 @@ def contents(
         varied_widths=tuple(
             sorted({padded_width(n, VARIED_WIDTH_STEP) for n in _widths(table.filter(has_own), "image")})
         ),
+        patch_widths=_patch_widths(table) if has_patches(metadata) else (),
         seconds={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
     )
 
 
 def _widths(table: pa.Table, modality: str) -> tuple[int, ...]:
     return _lengths(table.filter(pc.equal(table["modality"], modality))["map"])
+
+
+def _patch_widths(table: pa.Table) -> tuple[int, ...]:
+    """Widths d of the stored patches: every list of states holds d values per patch, and d for the rest."""
+    patches, values = (
+        pc.list_value_length(table[name]).fill_null(0).to_numpy() for name in ("patch_tokens", "patch_states")
+    )
+    widths, over = np.divmod(values, patches + 1)
+    bad = np.flatnonzero((over != 0) | ((widths == 0) & (patches > 0)))
+    if len(bad):
+        row = int(bad[0])
+        raise StoreError(
+            f"sample {table['sample_id'][row]} has {values[row]} values in patch_states for {patches[row]} patches and "
+            "the rest, which is no whole number each; nothing was written"
+        )
+    return tuple(int(width) for width in np.unique(widths) if width)
 
 
 def _lengths(lists: pa.ChunkedArray) -> tuple[int, ...]:
@@ -196,8 +215,15 @@ def checked_failures(failures: Iterable[Mapping[str, Any]]) -> tuple[dict[str, A
     return tuple(stored)
 
 
+def _row_group_rows(table: pa.Table) -> int:
+    """Rows that are read together."""
+    if not table.num_rows:
+        return ROW_GROUP_ROWS
+    return min(ROW_GROUP_ROWS, max(1, ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)))
+
+
 def encode(table: pa.Table) -> memoryview:
     """The Parquet file of a part. Parts are small, so it is made in memory and written in one go."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+    pq.write_table(table, sink, row_group_size=_row_group_rows(table), compression="zstd")
     return memoryview(sink.getvalue())

@@ -182,6 +182,11 @@ class RunReader:
         """The largest of `map_widths`; None when the run has no maps of this modality (yet)."""
         return max(self.map_widths(modality), default=None)
 
+    @property
+    def patch_widths(self) -> tuple[int, ...]:
+        """Widths d of the tables `patches_<d>`; empty when the run stored no patches (yet)."""
+        return self.snapshot.contents.patch_widths
+
     def maps(self, keys: Iterable[Key], modality: str) -> dict[Key, np.ndarray]:
         """Raw relevancy maps, float32, by (sample_id, target); keys without a map are absent.
 

@@ -21,7 +21,7 @@ from storage.columns import (
 )
 from storage.errors import StoreError, suggest
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TEXT_WIDTH_STEP = 16
 VARIED_WIDTH_STEP = 64
 
@@ -38,8 +38,8 @@ RESERVED = frozenset(
 ) | {"vec", "n_valid", "rowid", "filename", "page", "sort"}
 
 
-# Columns that came after schema 1. A run of schema 1 may have metadata of such a name: there it goes on meaning that.
-LATER = frozenset(c.name for c in (*SAMPLE_COLUMNS, *EXPLANATION_COLUMNS) if c.since > 1)
+# Columns that came after schema 1. An earlier run may have metadata of such a name: there it goes on meaning that.
+LATER = frozenset(c.name for c in (*SAMPLE_COLUMNS, *EXPLANATION_COLUMNS, *PART_ONLY_COLUMNS) if c.since > 1)
 
 
 def metadata_column_names(names: Sequence[str]) -> list[str]:
@@ -118,7 +118,7 @@ def _fixed(columns: Iterable[Column], metadata: Iterable[Mapping[str, Any]]) -> 
 def part_columns(metadata: Iterable[Mapping[str, Any]]) -> list[Column]:
     """Columns of a part, in order: sample, metadata, explanation, vectors."""
     metadata = list(metadata)
-    return [*sample_columns(metadata), *explanation_columns(metadata), *PART_ONLY_COLUMNS]
+    return [*sample_columns(metadata), *explanation_columns(metadata), *_fixed(PART_ONLY_COLUMNS, metadata)]
 
 
 def part_schema(metadata: Iterable[Mapping[str, Any]]) -> pa.Schema:
@@ -132,6 +132,11 @@ def part_schema(metadata: Iterable[Mapping[str, Any]]) -> pa.Schema:
 def padded_width(values: int, step: int = TEXT_WIDTH_STEP) -> int:
     """Width of the table a map of this many values lies in: the next multiple of `step`, 16 for texts."""
     return max(1, -(-values // step)) * step
+
+
+def has_patches(metadata: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether parts have the columns of patches; not in a run whose metadata has taken one of their names."""
+    return not {"patch_tokens", "patch_states"} & {entry["column"] for entry in metadata}
 
 
 def varied(metadata: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from storage.layout import RunLayout
 from storage.manifests import PartManifest, SegmentManifest, total, write_manifest
 from storage.record import RunRecord, now
 from storage.schema import SCHEMA_VERSION
-from storage.tables import literal, part_selects, part_source, summable
+from storage.tables import literal, part_selects, part_source, patch_selects, summable, table_columns
 
 SEGMENT_SAMPLES = 1_000_000
 # Readable by DuckDB 1.5 as well as 2.0; the format of 2.0 is not, and buys nothing measurable.
@@ -82,11 +82,29 @@ def _write_tables(path: Path, run: RunLayout, record: RunRecord, parts: Sequence
         for table, select in part_selects(source, contents, record.metadata).items():
             order = "sample_id" if table == "samples" else "sample_id, target"
             con.execute(f"CREATE TABLE seg.{table} AS {select} ORDER BY {order}")
+        _insert_patches(con, run, record, parts)
         _insert_arrow(con, "failures", failure_table(parts))
         _insert_arrow(con, "rollup_class", _rollup(con, source, record.metadata))
         _insert_arrow(con, "meta", _meta(run, parts))
         con.execute("CHECKPOINT seg")
         con.execute("DETACH seg")
+
+
+def _insert_patches(
+    con: duckdb.DuckDBPyConnection, run: RunLayout, record: RunRecord, parts: Sequence[PartManifest]
+) -> None:
+    """Fill the tables of patches part by part, which is the order of the samples: they are by far the largest, and to
+    sort them as a whole would take more memory the more parts and cores there are."""
+    columns = table_columns(total(part.contents for part in parts), record.metadata)
+    tables = {name: kinds for name, kinds in columns.items() if name.startswith("patches_")}
+    con.begin()
+    for name, kinds in tables.items():
+        con.execute(f"CREATE TABLE seg.{name} ({', '.join(f'{column} {kind}' for column, kind in kinds)})")
+    for part in sorted(parts, key=lambda part: part.contents.min_id or 0):
+        source = part_source(run, [part], record.metadata)
+        for name, select in patch_selects(source, part.contents, record.metadata).items():
+            con.execute(f"INSERT INTO seg.{name} {select} ORDER BY sample_id, target, slot")
+    con.commit()
 
 
 def _insert_arrow(con: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:

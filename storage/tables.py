@@ -13,6 +13,7 @@ from storage.schema import (
     TEXT_WIDTH_STEP,
     VARIED_WIDTH_STEP,
     explanation_columns,
+    has_patches,
     part_columns,
     sample_columns,
     varied,
@@ -74,6 +75,8 @@ def table_columns(contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> 
         tables |= {f"map_{kind}_{n}": [*key, ("n_valid", "SMALLINT"), ("vec", f"FLOAT[{n}]")] for n in widths}
     for n in contents.feature_widths:
         tables[f"features_{n}"] = [*key, ("modality", "VARCHAR"), ("vec", f"FLOAT[{n}]")]
+    for n in contents.patch_widths:
+        tables[f"patches_{n}"] = [*key, ("slot", "SMALLINT"), ("token", "INTEGER"), ("vec", f"FLOAT[{n}]")]
     return tables
 
 
@@ -85,7 +88,7 @@ def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str
     """One SELECT per table over `source`, a relation with the columns of a part.
 
     Vectors are cast inside the SELECT, behind the filter on their length, so mixed widths never meet.
-    `failures` and `rollup_class` are not read from parts' columns and are left out.
+    `failures` and `rollup_class` are not read from parts' columns and are left out; patches have `patch_selects`.
     """
     metadata = list(metadata)
     explained = _names([SAMPLE_COLUMNS[0], *explanation_columns(metadata)])
@@ -109,8 +112,25 @@ def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str
     return selects
 
 
+def patch_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """One SELECT per table of patches."""
+    return {f"patches_{n}": _patches(source, n) for n in contents.patch_widths} if has_patches(metadata) else {}
+
+
 def _names(columns: Iterable[Column]) -> str:
     return ", ".join(identifier(column.name) for column in columns)
+
+
+def _patches(source: str, width: int) -> str:
+    """One row per patch and one for the rest. All lists of a row are taken apart in one scan; the states are cut before
+    they are spread, so that no row carries the others' states along."""
+    state = f"patch_states[slot * {width} + 1 : (slot + 1) * {width}]"
+    return (
+        "SELECT sample_id, target, unnest(list_append(range(len(patch_tokens)), -1))::SMALLINT AS slot, "
+        "unnest(list_append(patch_tokens, NULL))::INTEGER AS token, "
+        f"unnest(list_transform(range(len(patch_tokens) + 1), lambda slot: {state}))::FLOAT[{width}] AS vec "
+        f"FROM {source} WHERE len(patch_states) = {width} * (len(patch_tokens) + 1)"
+    )
 
 
 def _padded(source: str, width: int, step: int, condition: str) -> str:

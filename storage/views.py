@@ -14,6 +14,7 @@ from storage.tables import (
     merged_rollup,
     part_selects,
     part_source,
+    patch_selects,
     rollup_select,
     table_columns,
 )
@@ -34,7 +35,7 @@ def view_statements(run: RunLayout, record: RunRecord, snapshot: Snapshot, catal
     selects: dict[str, str] = {}
     if snapshot.tail:
         source = part_source(run, snapshot.tail, record.metadata)
-        selects = part_selects(source, tail, record.metadata)
+        selects = part_selects(source, tail, record.metadata) | patch_selects(source, tail, record.metadata)
         selects["rollup_class"] = rollup_select(source, record.metadata)
     selects["failures"] = f"SELECT * FROM {TAIL_FAILURES}"
     tables = table_columns(_with_grid(snapshot.contents, record), record.metadata)

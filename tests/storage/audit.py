@@ -12,6 +12,7 @@ from storage import RunWriter, Store, parts_table
 GRID = (7, 7)
 TOKENS = GRID[0] * GRID[1]
 FEATURES = {"image": 32, "text": 16}
+PATCH_WIDTH = 24
 PART_SAMPLES = 16
 CLASSES = ["ant", "bee", "cat"]
 METADATA = [
@@ -77,6 +78,16 @@ def features(sample_id: int, target: str, modality: str) -> np.ndarray:
     return random(sample_id, target, modality, "features").normal(size=FEATURES[modality]).astype(np.float32)
 
 
+def patches(sample_id: int, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens int32 [P], strongest first, and the states of the patches and of the rest, float32 [P + 1, D].
+
+    Some pictures have fewer shown tokens than others.
+    """
+    tokens = np.argsort(-relevancy(sample_id, target, "image"))[: 2 if sample_id % 5 == 0 else 3]
+    states = random(sample_id, target, "patches").normal(size=(len(tokens) + 1, PATCH_WIDTH))
+    return tokens.astype(np.int32), states.astype(np.float32)
+
+
 def random(sample_id: int, *words: str) -> np.random.Generator:
     """A generator of its own for every vector."""
     return np.random.default_rng([sample_id, *("/".join(words)).encode()])
@@ -99,6 +110,7 @@ def explanation(sample_id: int, target: str, modality: str) -> dict[str, Any]:
     label = sample(sample_id)["label"]
     numbers = random(sample_id, target, modality, "numbers")
     image = modality == "image"
+    tokens, states = patches(sample_id, target)
     return {
         "target": target,
         "target_index": CLASSES.index(predicted),
@@ -118,6 +130,8 @@ def explanation(sample_id: int, target: str, modality: str) -> dict[str, Any]:
         "top_tokens": None if image else sample(sample_id)["tokens"][1:3],
         "map": relevancy(sample_id, target, modality),
         "features": features(sample_id, target, modality),
+        "patch_tokens": tokens if image else None,
+        "patch_states": states.reshape(-1) if image else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""A store that the first version made: it opens, it is read, it goes on."""
+"""Stores that earlier versions made: they open, they are read, they go on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from storage import SCHEMA_VERSION, Filter, SampleQuery, Store, part_schema, parts_table, queries
+from storage import SCHEMA_VERSION, Filter, RunReader, SampleQuery, Store, part_schema, parts_table, queries
 from tests.storage import audit
 
 ARCHIVE = Path(__file__).parent / "store_v1.tar.xz"  # parts 0 and 1 sealed, part 2 not; metadata "query" and "box"
+SECOND = (
+    Path(__file__).parent / "store_v2.tar.xz"
+)  # the same; metadata "patch_tokens" in "old", "plain" has image rows only
 PART = 6
 EXPLAINED = [i for i in range(18) if not audit.fails(i)]
 
@@ -22,6 +25,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     yield Store.open(tmp_path / "store_v1")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Store:
+    with tarfile.open(SECOND) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return Store.open(tmp_path / "store_v2")
 
 
 def test_reads_as_before_and_later_columns_are_empty(store: Store) -> None:
@@ -68,3 +78,48 @@ def test_goes_on_in_the_new_schema(store: Store) -> None:
             writer.seal()
     assert json.loads((store.root / "store.json").read_text()) == {"schema_version": SCHEMA_VERSION}
     assert "query" in part_schema(metadata).names
+    with store.reader("old") as reader:
+        assert patched(reader) == ids
+
+
+def patched(reader: RunReader) -> list[int]:
+    """Samples with patches."""
+    rows = reader.query(f"SELECT DISTINCT sample_id FROM patches_{audit.PATCH_WIDTH} ORDER BY sample_id")
+    return [row["sample_id"] for row in rows]
+
+
+@pytest.mark.parametrize("run", ["old", "plain"])
+def test_schema_2_reads_as_before(second: Store, run: str) -> None:
+    with second.reader(run) as reader:
+        rows = reader.query("SELECT * FROM samples ORDER BY sample_id")
+        assert [(row["sample_id"], row["grid_h"]) for row in rows] == [(i, 7) for i in EXPLAINED]
+        assert reader.patch_widths == ()
+        maps = reader.maps([(i, "predicted") for i in EXPLAINED], "image")
+        assert all((maps[i, "predicted"] == audit.relevancy(i, "predicted", "image")).all() for i in EXPLAINED)
+        assert {row["zero_rows"] for row in reader.query("FROM explanations")} == set(EXPLAINED)
+        if run == "old":  # still the dataset's own column
+            assert [row["patch_tokens"] for row in rows] == [f"word {i % 3}" for i in EXPLAINED]
+            assert queries.columns(reader)["patch_tokens"].group == "metadata"
+
+
+@pytest.mark.parametrize("run", ["old", "plain"])
+def test_schema_2_goes_on_in_the_new_schema(second: Store, run: str) -> None:
+    """New parts have patches, unless the dataset's metadata has taken their name."""
+    given = json.loads((second.root / f"runs/{run}/run.json").read_text())
+    record = {name: given[name] for name in ("spec", "model", "dataset", "versions", "notes")}
+    metadata = given["dataset"]["metadata"]
+    ids = [i for i in range(3 * PART, 4 * PART) if not audit.fails(i)]
+    own = {"patch_tokens": "new", "patch_states": None} if run == "old" else {}
+    rows = [{**row, **own} for i in ids for row in audit.rows(i)]
+    with Store.open(second.root, create=True).writer(run, record) as writer:
+        writer.commit_part(3, parts_table(rows, metadata))
+        for _ in range(2):  # as parts, then sealed
+            with second.reader(run) as reader:
+                found = reader.query("SELECT sample_id FROM samples ORDER BY sample_id")
+                assert [row["sample_id"] for row in found] == [*EXPLAINED, *ids]
+                if run == "old":
+                    assert reader.patch_widths == ()
+                else:
+                    assert patched(reader) == ids
+            writer.seal()
+    assert json.loads((second.root / "store.json").read_text()) == {"schema_version": SCHEMA_VERSION}

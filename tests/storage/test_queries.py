@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from storage import RunReader, Store, StoreError, UnknownColumn, queries
+from storage.columns import PART_ONLY_COLUMNS
 from storage.queries import Filter, SampleQuery
 from tests.storage import audit
 
@@ -25,9 +26,8 @@ def truth(target: str = "predicted", modality: str = "image") -> list[Row]:
     rows = []
     for i in IDS:
         row = {**audit.sample(i), **audit.explanation(i, target, modality)}
-        rows.append(
-            {name: None if value != value else value for name, value in row.items() if name not in ("map", "features")}
-        )
+        vectors = {c.name for c in PART_ONLY_COLUMNS}
+        rows.append({name: None if value != value else value for name, value in row.items() if name not in vectors})
     return rows
 
 

@@ -39,6 +39,7 @@ def test_schema_has_every_column_once_with_metadata_types() -> None:
     ("entry", "said"),
     [
         ({"name": "x", "column": "label", "type": "string"}, "meta_label"),
+        ({"name": "x", "column": "map", "type": "string"}, "column of the store"),
         ({"name": "x", "column": "sample_first", "type": "string"}, "column of the store"),
         ({"name": "x", "column": "a b", "type": "string"}, "plain name"),
         ({"name": "x", "column": 'a"; DROP', "type": "string"}, "plain name"),

@@ -40,7 +40,8 @@ def test_newer_store_is_refused_untouched(tmp_path: Path, create: bool) -> None:
     header = tmp_path / "store.json"
     header.write_text('{"schema_version": 7}')
     with pytest.raises(
-        StoreTooNew, match=r"newer version \(schema 7\); this one reads up to 2: upgrade relevancy-audit"
+        StoreTooNew,
+        match=rf"newer version \(schema 7\); this one reads up to {SCHEMA_VERSION}: upgrade relevancy-audit",
     ):
         Store.open(tmp_path, create=create)
     assert header.read_text() == '{"schema_version": 7}'

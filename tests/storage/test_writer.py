@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import RunLocked, RunWriter, SpecMismatch, Store, StoreError, parts_table
+from storage import SCHEMA_VERSION, RunLocked, RunWriter, SpecMismatch, Store, StoreError, parts_table
 from storage.lock import is_locked
 from tests.storage import audit
 
@@ -48,7 +48,8 @@ def test_commit_leaves_exactly_two_files_and_a_true_manifest(store: Store) -> No
     assert manifest["contents"] == {
         "rows": 4 * len(explained), "samples": len(explained), "failed": len(audit.part_failures(3)),
         "min_id": explained[0], "max_id": explained[-1], "image_widths": [49], "text_widths": [16, 32],
-        "feature_widths": [16, 32], "varied_widths": [], "seconds": {"read": 1.0, "compute": 2.0, "write": 0.5},
+        "feature_widths": [16, 32], "varied_widths": [], "patch_widths": [24],
+        "seconds": {"read": 1.0, "compute": 2.0, "write": 0.5},
     }  # fmt: skip
 
 
@@ -312,13 +313,13 @@ def test_segment_stands_alone_and_is_sorted(store: Store) -> None:
         tables = {row[0] for row in segment.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         assert tables == {
             "samples", "explanations", "map_image_49", "map_text_16", "map_text_32", "features_16", "features_32",
-            "failures", "rollup_class", "meta",
+            "patches_24", "failures", "rollup_class", "meta",
         }  # fmt: skip
         for table in tables - {"rollup_class", "meta"}:
             ids = [row[0] for row in segment.execute(f"SELECT sample_id FROM {table}").fetchall()]
             assert ids == sorted(ids), table
         ids = audit.explained_ids(0, 1, 2)
-        assert segment.execute("FROM meta").fetchall() == [(2, "run", ids[0], ids[-1], [0, 1, 2])]
+        assert segment.execute("FROM meta").fetchall() == [(SCHEMA_VERSION, "run", ids[0], ids[-1], [0, 1, 2])]
         kind = segment.execute("SELECT data_type FROM duckdb_columns() WHERE table_name = 'map_image_49' "
                                "AND column_name = 'vec'").fetchone()  # fmt: skip
         assert kind == ("FLOAT[49]",)
