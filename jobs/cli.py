@@ -87,6 +87,9 @@ def run(
     on_zero_row: Annotated[
         str, typer.Option(help="0/0 in the normalisation: as in the authors' code (authors), or left out (identity).")
     ] = "authors",
+    patches: Annotated[
+        int, typer.Option(help="Most relevant patches whose token states are stored, for `suspects` (0: none).")
+    ] = 8,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
@@ -113,6 +116,7 @@ def run(
         on_zero_row=on_zero_row,
         threshold=threshold,
         max_detections=max_detections,
+        patches=patches,
         precision=precision,
         limit=limit,
         store=store,

@@ -61,6 +61,7 @@ class Prepared:
             on_zero_row=spec.on_zero_row,
             threshold=THRESHOLD if spec.threshold is None else spec.threshold,
             most=MAX_DETECTIONS if spec.max_detections is None else spec.max_detections,
+            patches=spec.patches,
         )
 
 

@@ -14,6 +14,7 @@ from jobs.errors import JobError, unknown
 PRECISIONS = ("fp32", "bf16")
 LAUNCHERS = ("local", "ray")
 ZERO_ROWS = ("authors", "identity")
+PATCHES = 8  # stored per picture unless told otherwise
 THRESHOLD, MAX_DETECTIONS = 0.7, 20  # what a detector keeps unless told otherwise; 0.7 as the DETR authors show it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".json")
@@ -35,6 +36,7 @@ class RunSpec:
     on_zero_row: str = "authors"
     threshold: float | None = None  # of a detector; None: 0.7
     max_detections: int | None = None  # of a detector; None: 20
+    patches: int = PATCHES
     # ---- where and how, not what
     store: str = "audits"
     name: str | None = None
@@ -47,7 +49,14 @@ class RunSpec:
 
     def checked(self) -> RunSpec:
         """This spec, or `JobError` for a value that no run can have."""
-        whole = (("limit", 1), ("part_size", 1), ("batch_size", 1), ("workers", 0), ("max_detections", 1))
+        whole = (
+            ("limit", 1),
+            ("part_size", 1),
+            ("batch_size", 1),
+            ("workers", 0),
+            ("max_detections", 1),
+            ("patches", 0),
+        )
         for field, low in whole:
             value = getattr(self, field)
             if value is not None and value < low:
@@ -90,6 +99,7 @@ def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) 
         "on_zero_row": None if spec.on_zero_row == ZERO_ROWS[0] else spec.on_zero_row,
         "threshold": None if spec.threshold == THRESHOLD else spec.threshold,
         "max_detections": None if spec.max_detections == MAX_DETECTIONS else spec.max_detections,
+        "patches": None if spec.patches == PATCHES else spec.patches,
     }
     return {
         "data_fingerprint": fingerprint,

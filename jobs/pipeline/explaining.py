@@ -40,13 +40,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to explain: options of `engine.explain_targets`, and which detections are wanted of a detector."""
+    """How to explain: options of `engine.explain_targets`, and which detections are wanted of a detector.
+
+    `patches`: of how many of the most relevant tokens of a picture the states are kept.
+    """
 
     method: str = "gae"
     start_layer: int = 0
     on_zero_row: str = "authors"
     threshold: float = 0.7
     most: int = 20
+    patches: int = 0
 
 
 class Explaining:
@@ -189,6 +193,7 @@ class Explaining:
                 method=self.method,
                 start_layer=settings.start_layer,
                 on_zero_row=settings.on_zero_row,
+                patches=settings.patches,
             )
             return [(Target(explanation.target), explanation) for explanation in found]
         classes = torch.from_numpy(labels.astype(np.int64)).clamp(min=0)  # rows without a class are dropped later
@@ -199,6 +204,7 @@ class Explaining:
             method=self.method,
             start_layer=settings.start_layer,
             on_zero_row=settings.on_zero_row,
+            patches=settings.patches,
         )
         return list(zip(self.targets, explanations, strict=True))
 

@@ -10,6 +10,7 @@ import torch
 
 from engine import Explanation
 from engine.models.preprocess import Preprocess
+from engine.patches import Patches
 from jobs.pipeline.collate import Inputs
 from jobs.targets import Target
 
@@ -34,6 +35,8 @@ class Result:
     query: np.ndarray | None = None  # int32 [B], detections only
     query_box: np.ndarray | None = None  # float32 [B, 4], fractions of the picture
     confidence: np.ndarray | None = None  # float32 [B]
+    patch_tokens: np.ndarray | None = None  # int64 [B, T], strongest first, -1 where a sample has fewer; image only
+    patch_states: np.ndarray | None = None  # float32 [B, T + 1, D], the last one that of the rest
 
     @property
     def is_detection(self) -> bool:
@@ -84,7 +87,19 @@ def result_of(target: Target, explanation: Explanation, labels: np.ndarray) -> R
         query=_whole(explanation.query),
         query_box=_optional(explanation.query_box),
         confidence=_optional(explanation.confidence),
+        **_patches(explanation.patches),
     )
+
+
+def _patches(patches: Patches | None) -> dict[str, np.ndarray]:
+    """Fields of a `Result`."""
+    if patches is None:
+        return {}
+    states = torch.cat([patches.states, patches.rest[:, None]], dim=1)
+    return {
+        "patch_tokens": patches.tokens.masked_fill(~patches.valid, -1).cpu().numpy(),
+        "patch_states": _numbers(states),
+    }
 
 
 def own_grids(

@@ -156,8 +156,34 @@ def _relevancy_columns(chunk: Chunk, result: Result, modality: str) -> dict[str,
         summaries = image_summaries(maps, result.grid, masks=chunk.masks, boxes=chunk.boxes)
     if modality in result.features:
         columns["features"] = _lists(result.features[modality], pa.float32())
+    if modality == "image" and result.patch_tokens is not None:
+        columns |= _patch_columns(chunk, result)
     # NaN, nothing to measure, becomes null
     return columns | {name: pa.array(values, pa.float32(), from_pandas=True) for name, values in summaries.items()}
+
+
+def _patch_columns(chunk: Chunk, result: Result) -> Columns:
+    """Tokens of the patches, as positions in the stored map, and their states with that of the rest at the end."""
+    assert result.patch_tokens is not None and result.patch_states is not None
+    tokens, states = [], []
+    for row, (found, values) in enumerate(zip(result.patch_tokens, result.patch_states, strict=True)):
+        valid = found >= 0
+        kept = np.append(valid, valid.any())  # without any patch there is no rest either
+        tokens.append(_own_places(chunk, result, row)[found[valid]])
+        states.append(values[kept].reshape(-1))
+    return {"patch_tokens": pa.array(tokens, pa.list_(pa.int32())), "patch_states": pa.array(states, _floats())}
+
+
+def _own_places(chunk: Chunk, result: Result, row: int) -> np.ndarray:
+    """Where each value of a sample's map stands once the padding of its batch is cut off, as in `_own_map`."""
+    size = result.relevancy["image"].shape[1]
+    if result.grid is None:
+        assert chunk.region_mask is not None
+        return np.cumsum(chunk.region_mask[row]) - 1
+    if chunk.grids is None:
+        return np.arange(size)
+    y, x = np.divmod(np.arange(size), result.grid[1])
+    return y * chunk.grids[row, 1] + x
 
 
 def _own_map(chunk: Chunk, result: Result, row: int) -> tuple[np.ndarray, dict[str, float]]:

@@ -157,6 +157,11 @@ def test_models_and_methods(jobs) -> None:
     assert "gae" in jobs("methods").out and "timm:vit_base_patch16_224" in jobs("models").out
 
 
+def test_help_names_the_patches(jobs) -> None:
+    said = " ".join(jobs("run", "--help").out.split())
+    assert "--patches" in said and "token states are stored, for `suspects` (0: none). [default: 8]" in said
+
+
 def test_list_and_help_do_not_wait_for_torch(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
     code = (

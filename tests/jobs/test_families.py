@@ -13,7 +13,7 @@ import torch
 from engine import Explanation, LoadedModel, explain, explain_detections, list_models, load_model
 from jobs.pictures import decode
 from jobs.run import run_audit
-from jobs.spec import RunSpec
+from jobs.spec import PATCHES, RunSpec
 from storage import RunReader, Store
 from tests.jobs.conftest import noise
 from tests.model_folders import FOLDERS, REGION_WIDTH
@@ -72,9 +72,11 @@ def alone(loaded: LoadedModel, folder: Path, row: int) -> list[Explanation]:
         with np.load(folder / f"{row}.npz") as content:
             inputs |= {n: torch.from_numpy(content[n].astype(np.float32))[None] for n in ("features", "boxes")}
     if loaded.task == "detect":
-        found = explain_detections(loaded, inputs, threshold=DETECTIONS["threshold"], most=DETECTIONS["max_detections"])
+        found = explain_detections(
+            loaded, inputs, threshold=DETECTIONS["threshold"], most=DETECTIONS["max_detections"], patches=PATCHES
+        )
         return [explanation for explanation in found if explanation.kept.all()]  # type: ignore[union-attr]
-    return [explain(loaded, inputs, start_layer=loaded.default_start_layer)]
+    return [explain(loaded, inputs, start_layer=loaded.default_start_layer, patches=PATCHES)]
 
 
 def check(reader: RunReader, row: int, expected: list[Explanation]) -> None:
@@ -100,10 +102,31 @@ def check(reader: RunReader, row: int, expected: list[Explanation]) -> None:
             else:
                 assert sample["grid_h"] * sample["grid_w"] == len(found)
                 assert sample["view_x1"] > sample["view_x0"] and sample["view_y1"] > sample["view_y0"]
+        check_patches(reader, row, target, explanation)
         if explanation.query is not None:
             assert line["query"] == int(explanation.query[0])
             np.testing.assert_allclose(line["box"], explanation.query_box[0].numpy(), atol=1e-4)  # type: ignore[index]
             assert line["predicted_index"] == line["target_index"] == int(explanation.target_index[0])  # type: ignore[index]
+
+
+def check_patches(reader: RunReader, row: int, target: str, explanation: Explanation) -> None:
+    """The stored patches are the engine's, their tokens positions in the stored map."""
+    if explanation.patches is None:
+        assert not reader.patch_widths and "image" not in explanation.relevancy
+        return
+    (width,) = reader.patch_widths
+    found = reader.query(
+        f"SELECT token, vec FROM patches_{width} WHERE sample_id = ? AND target = ? AND slot >= 0 ORDER BY slot",
+        [row, target],
+    )
+    tokens = explanation.patches.tokens[0]
+    if explanation.grids is not None and explanation.grid is not None:
+        tokens = tokens // explanation.grid[1] * explanation.grids[0, 1] + tokens % explanation.grid[1]
+    valid = explanation.patches.valid[0]
+    assert 0 < len(found) <= PATCHES
+    assert [line["token"] for line in found] == tokens[valid].tolist()
+    expected = explanation.patches.states[0][valid].numpy()
+    np.testing.assert_allclose([line["vec"] for line in found], expected, atol=2e-4, rtol=1e-3)
 
 
 def own_part(explanation: Explanation) -> np.ndarray:

@@ -77,6 +77,27 @@ def test_maps_and_scores_are_those_of_the_engine(audit: Audit, photos: Path, vit
         assert abs(sample["score"] - float(alone.score[0])) < 1e-4
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_patches_are_those_of_the_engine(audit: Audit, photos: Path, vit: str, count: int) -> None:
+    _, reader = audit(photos, vit, target="both", batch_size=7, patches=count, limit=9)
+    assert reader.patch_widths == ((32,) if count else ())
+    if not count:
+        return
+    loaded = load_model(vit)
+    for sample in reader.query("SELECT sample_id, uri, label_index FROM samples ORDER BY ALL")[:4]:
+        image = loaded.preprocess(decode(photos / sample["uri"]))[None]
+        for target, asked in (("predicted", None), ("label", sample["label_index"])):
+            found = explain(loaded, image, target=asked, patches=count).patches
+            rows = reader.query(
+                "SELECT slot, token, vec FROM patches_32 WHERE sample_id = ? AND target = ? ORDER BY slot",
+                [sample["sample_id"], target],
+            )
+            assert [row["slot"] for row in rows] == [-1, 0, 1, 2]
+            assert [row["token"] for row in rows] == [None, *found.tokens[0].tolist()]
+            states = torch.tensor([row["vec"] for row in rows])
+            assert torch.allclose(states, torch.cat([found.rest, found.states[0]]), atol=1e-5)
+
+
 def test_second_call_explains_nothing(audit: Audit, photos: Path, vit: str) -> None:
     first, _ = audit(photos, vit, part_size=8)
     second, reader = audit(photos, vit, part_size=5, batch_size=2)  # neither changes results: the same run

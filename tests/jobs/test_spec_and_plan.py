@@ -10,7 +10,7 @@ import pytest
 from jobs.errors import JobError
 from jobs.pipeline.plan import Plan
 from jobs.pipeline.sizing import workers_for_shared_memory
-from jobs.spec import RunSpec, identity, run_id
+from jobs.spec import PATCHES, RunSpec, identity, run_id
 
 SPEC = RunSpec(data="/data/photos", model="timm:vit_base_patch16_224")
 
@@ -34,10 +34,25 @@ def test_how_and_where_do_not_matter(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"model": "timm:other"}, {"method": "rollout"}, {"target": "label"}, {"precision": "bf16"}, {"limit": 5}]
+    "change",
+    [
+        {"model": "timm:other"},
+        {"method": "rollout"},
+        {"target": "label"},
+        {"precision": "bf16"},
+        {"limit": 5},
+        {"patches": 0},
+    ],
 )
 def test_whatever_changes_results_changes_the_id(change: dict[str, object]) -> None:
     assert the_id(replace(SPEC, **change)) != the_id()  # type: ignore[arg-type]
+
+
+def test_the_usual_number_of_patches_is_no_part_of_the_id() -> None:
+    """Runs that were begun before there were any keep their ids."""
+    chosen = identity(SPEC, fingerprint="f", target="predicted", start_layer=0)
+    assert SPEC.patches == PATCHES and "patches" not in chosen
+    assert identity(replace(SPEC, patches=3), fingerprint="f", target="predicted", start_layer=0)["patches"] == 3
 
 
 def test_data_layer_and_weights_change_the_id(tmp_path: Path) -> None:
@@ -65,6 +80,7 @@ def test_a_local_model_folder_counts_by_content(tmp_path: Path) -> None:
         ({"limit": 0}, "--limit 0: must be at least 1"),
         ({"batch_size": -1}, "--batch-size -1"),
         ({"workers": -1}, "--workers -1: must be at least 0"),
+        ({"patches": -1}, "--patches -1: must be at least 0"),
         ({"precision": "fp16"}, "unknown precision 'fp16'; did you mean bf16?"),
         ({"launcher": "ray"}, "not available in this version"),
         ({"launcher": "slurm"}, "unknown launcher 'slurm'; there is local, ray"),
