@@ -1,0 +1,30 @@
+"""Suspects: cues that predictions go with, found without knowing any. Pure functions over arrays."""
+
+from engine.suspects.candidate import Candidate
+from engine.suspects.chance import Chance, chance_of
+from engine.suspects.consequence import consequences
+from engine.suspects.cues import ConceptCue, Cue, PlaceCue, PropertyCue, WordCue
+from engine.suspects.detectors import DETECTORS, detect
+from engine.suspects.observations import NONE, Observations, Property, Words, relevancy_shares, word_entries
+from engine.suspects.ranking import ranked
+
+__all__ = [
+    "DETECTORS",
+    "NONE",
+    "Candidate",
+    "Chance",
+    "ConceptCue",
+    "Cue",
+    "Observations",
+    "PlaceCue",
+    "Property",
+    "PropertyCue",
+    "WordCue",
+    "Words",
+    "chance_of",
+    "consequences",
+    "detect",
+    "ranked",
+    "relevancy_shares",
+    "word_entries",
+]

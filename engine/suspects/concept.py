@@ -1,0 +1,173 @@
+"""Detector `concept`: patches that the model looked at, that look alike to it, and that go with one class.
+
+Clusters of relevant patches, not of whole maps: a cue at a random place has no map of its own, but its patches are
+alike. Starting point: algorithm D of docs/suspects.md; that file also says what was tried and lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
+from engine.suspects.cues import ConceptCue, directions
+from engine.suspects.hosts import cohesion
+from engine.suspects.observations import Observations
+
+CUT = 0.5  # average-linkage cosine: patches of one cluster are on average at least so alike
+SAME = 0.5  # clusters of one class whose means are so alike are parts of one cue (the edges of a frame)
+TOGETHER = 0.5  # ... when they are seen in the same photos
+PATCHES = 5  # most relevant patches of a photo that take part
+PHOTOS = 600  # of a class that are clustered, chosen at random: linkage is quadratic
+OTHERS = 20_000  # photos of other classes that are looked at for purity
+CHUNK = 4096  # photos that are compared at once
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """Mean direction [D] of a cluster of patches and its mean pairwise cosine."""
+
+    mean: np.ndarray
+    cohesion: float
+
+
+def detect_concepts(seen: Observations, rng: np.random.Generator) -> list[Candidate]:
+    """Propose one candidate per group of alike, relevant, class-specific patches."""
+    if seen.patches is None or seen.patch_shares is None or seen.rest is None or not len(seen):
+        return []
+    center = np.nan_to_num(seen.rest).mean(axis=0)
+    spread = _Spread(seen, center)
+    found: list[Candidate] = []
+    for number in range(seen.classes):
+        own = seen.of_class(number)
+        if len(own) >= FEWEST:
+            found += _of_class(seen, spread, number, own, center, rng)
+    return found
+
+
+class _Spread:
+    """Directions of the patches of any photos."""
+
+    def __init__(self, seen: Observations, center: np.ndarray) -> None:
+        self.seen, self.center = seen, center
+
+    def patches(self, rows: np.ndarray) -> np.ndarray:
+        """Directions [n, T, D] of the patches of some photos."""
+        assert self.seen.patches is not None
+        return directions(self.seen.patches[rows, :PATCHES], self.center)
+
+
+def _of_class(
+    seen: Observations, spread: _Spread, number: int, own: np.ndarray, center: np.ndarray, rng: np.random.Generator
+) -> list[Candidate]:
+    sample = own if len(own) <= PHOTOS else np.sort(rng.choice(own, PHOTOS, replace=False))
+    clusters = list(_clusters(spread.patches(sample)))
+    if not clusters:
+        return []
+    others = np.flatnonzero((seen.predicted != number) & (seen.predicted >= 0))
+    weight = max(1.0, len(others) / OTHERS)
+    if weight > 1:
+        others = np.sort(rng.choice(others, OTHERS, replace=False))
+    means = np.stack([cluster.mean for cluster in clusters])
+    inside, outside = _likeness(spread, own, means), _likeness(spread, others, means)
+    shares = _shares(seen, spread, own, means)
+    single = []
+    for k, cluster in enumerate(clusters):
+        members = np.flatnonzero(inside[:, k] >= CUT)
+        if len(members) < FEWEST:
+            continue
+        members = members[np.argsort(-inside[members, k], kind="stable")]
+        elsewhere = np.flatnonzero(outside[:, k] >= CUT)
+        base = len(own) / (len(own) + weight * len(others))
+        purity = adjusted_purity(len(members), weight * len(elsewhere), base)
+        share = float(shares[members, k].mean())
+        score = cluster.cohesion * purity * np.sqrt(share) * reach(len(members), len(own))
+        rows = own[members]
+        single.append(
+            Candidate(
+                kind="concept",
+                class_index=number,
+                members=rows,
+                strength=inside[members, k],
+                elsewhere=others[elsewhere],
+                score=float(score),
+                cue=ConceptCue(cluster.mean[None], center, CUT),
+                evidence={
+                    "cohesion": cluster.cohesion,
+                    "purity": len(members) / max(len(members) + weight * len(elsewhere), 1),
+                    "adjusted_purity": purity,
+                    "relevancy_share": share,
+                    "coverage": len(members) / len(own),
+                },
+            )
+        )
+    return _joined(sorted(single, key=lambda candidate: -candidate.score))
+
+
+def _clusters(patches: np.ndarray) -> Iterator[_Cluster]:
+    """Average-linkage clusters (cosine) of patches [n, T, D] that are seen in enough photos."""
+    photos = np.repeat(np.arange(len(patches)), patches.shape[1])
+    units = patches.reshape(-1, patches.shape[2])
+    whole = np.flatnonzero((units != 0).any(axis=1))
+    if len(whole) < FEWEST:
+        return
+    units, photos = units[whole], photos[whole]
+    labels = fcluster(linkage(cosine_distances(units), "average"), 1 - CUT, "distance")
+    for label in np.unique(labels):
+        chosen = labels == label
+        if len(np.unique(photos[chosen])) >= FEWEST:
+            yield _Cluster(units[chosen].mean(axis=0), cohesion(units[chosen]))
+
+
+def cosine_distances(units: np.ndarray) -> np.ndarray:
+    """Condensed cosine distances of n vectors of length 1, [n (n - 1) / 2] float64."""
+    upper = np.triu_indices(len(units), 1)
+    return np.clip(1.0 - (units @ units.T)[upper], 0.0, 2.0).astype(np.float64)
+
+
+def _likeness(spread: _Spread, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Largest mean cosine of a photo's patches to each cluster, [n, K]."""
+    chunks = [rows[k : k + CHUNK] for k in range(0, len(rows), CHUNK)]
+    parts = [(spread.patches(chunk) @ means.T).max(axis=1) for chunk in chunks]
+    return np.concatenate(parts) if parts else np.zeros((0, len(means)), np.float32)
+
+
+def _shares(seen: Observations, spread: _Spread, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Share of each photo's relevancy on patches of each cluster, [n, K]."""
+    assert seen.patch_shares is not None
+    parts = []
+    for k in range(0, len(rows), CHUNK):
+        chunk = rows[k : k + CHUNK]
+        here = spread.patches(chunk) @ means.T >= CUT
+        parts.append(np.einsum("nt,ntk->nk", seen.patch_shares[chunk, :PATCHES], here))
+    return np.concatenate(parts)
+
+
+def _joined(ranked: list[Candidate]) -> list[Candidate]:
+    """Join clusters that are parts of one cue: alike and seen in the same photos. The strongest stands for them."""
+    kept: list[Candidate] = []
+    for candidate in ranked:
+        home = next((i for i, other in enumerate(kept) if _same_cue(other, candidate)), None)
+        if home is None:
+            kept.append(candidate)
+        else:
+            kept[home] = _with_part(kept[home], candidate)
+    return kept
+
+
+def _same_cue(one: Candidate, other: Candidate) -> bool:
+    assert isinstance(one.cue, ConceptCue) and isinstance(other.cue, ConceptCue)
+    first, second = one.cue.prototypes[0], other.cue.prototypes[0]
+    alike = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
+    shared = len(np.intersect1d(one.members, other.members, assume_unique=True))
+    return bool(alike >= SAME and shared >= TOGETHER * min(len(one.members), len(other.members)))
+
+
+def _with_part(one: Candidate, part: Candidate) -> Candidate:
+    """A candidate with one more prototype. Its members and its score stay those of its strongest part."""
+    assert isinstance(one.cue, ConceptCue) and isinstance(part.cue, ConceptCue)
+    prototypes = np.concatenate([one.cue.prototypes, part.cue.prototypes])
+    return replace(one, cue=replace(one.cue, prototypes=prototypes))
