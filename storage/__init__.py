@@ -20,6 +20,7 @@ from storage.record import RunRecord
 from storage.retire import GRACE_SECONDS
 from storage.schema import SCHEMA_VERSION, metadata_column_names, part_schema
 from storage.store import Store
+from storage.suspects import Suspects, read_suspects, suspects_lock, write_suspects
 from storage.writer import RunWriter
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreTooNew",
+    "Suspects",
     "UnknownColumn",
     "UnknownRun",
     "list_runs",
@@ -44,5 +46,8 @@ __all__ = [
     "part_schema",
     "parts_table",
     "queries",
+    "read_suspects",
     "run_row",
+    "suspects_lock",
+    "write_suspects",
 ]

@@ -54,7 +54,8 @@ def sql_type(kind: pa.DataType) -> str:
     return _SQL[kind]
 
 
-_I32, _I64, _F32, _STR, _BOOL = pa.int32(), pa.int64(), pa.float32(), pa.string(), pa.bool_()
+_I32, _I64, _F32, _F64 = pa.int32(), pa.int64(), pa.float32(), pa.float64()
+_STR, _BOOL = pa.string(), pa.bool_()
 _SHARE = "share 0..1"
 
 SAMPLE_COLUMNS: tuple[Column, ...] = (
@@ -431,6 +432,45 @@ ROLLUP_COLUMNS: tuple[Column, ...] = (
     ),
 )
 
+SUSPECT_COLUMNS: tuple[Column, ...] = (
+    Column("id", _STR, "name", "Name of the suspect; it stays the same when more samples are audited.", required=True),
+    Column("rank", _I32, "place", "1 for what deserves a person's minute first.", required=True),
+    Column(
+        "kind",
+        _STR,
+        "name",
+        "The detector that found it: concept (alike relevant patches), location (a place), property (brightness, tint, "
+        "file, metadata), word.",
+        required=True,
+    ),
+    Column("name", _STR, "text", "What the cue looks like, in words."),
+    Column("class_name", _STR, "class name", "The class whose predictions go with the cue."),
+    Column("class_index", _I32, "class index", "The same as the model numbers it.", required=True),
+    Column("n", _I64, "samples", "Samples predicted as that class that show the cue.", required=True),
+    Column("share", _F64, _SHARE, "Their share of all samples predicted as that class.", required=True),
+    Column("score", _F64, "0..1", "Strength of the association, beside the suspects above it.", required=True),
+    Column(
+        "status",
+        _STR,
+        "name",
+        "verified: removing or transplanting the cue changes the answer more than its control does; refuted: it surely "
+        "does not; unverified: not tested, or not decided.",
+        required=True,
+    ),
+    Column(
+        "flagged",
+        _BOOL,
+        "true or false",
+        "Probably spurious: verified, beyond chance, and off the object or on diverse photos.",
+        required=True,
+    ),
+    Column(
+        "evidence", _STR, "JSON", "The numbers behind it: effects with controls and intervals, chance, consequences."
+    ),
+    Column("cue", _STR, "JSON", "How to find the cue again, and where it lies in the strongest samples."),
+    Column("sample_ids", pa.list_(_I64), "identifiers", "The samples, strongest first.", required=True),
+)
+
 META_COLUMNS: tuple[Column, ...] = (
     Column("schema_version", _I32, "number", "Version of this schema."),
     Column("run_id", _STR, "name", "The run the segment belongs to."),
@@ -483,6 +523,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         ),
     ),
     "failures": FAILURE_COLUMNS,
+    "suspects": SUSPECT_COLUMNS,
     "rollup_class": ROLLUP_COLUMNS,
     "meta": META_COLUMNS,
 }

@@ -31,6 +31,16 @@ class RunLayout:
         return self.folder / "progress.json"
 
     @property
+    def suspects(self) -> Path:
+        """The ranked list of suspects; replaced as a whole."""
+        return self.folder / "suspects.parquet"
+
+    @property
+    def suspects_lock(self) -> Path:
+        """Held (flock) while suspects are looked for."""
+        return self.folder / "suspects.lock"
+
+    @property
     def lock(self) -> Path:
         """Held (flock) by the one process that writes."""
         return self.folder / "lock"

@@ -20,6 +20,7 @@ from storage.manifests import Snapshot, take_snapshot
 from storage.progress import Progress, read_progress
 from storage.record import RunRecord, read_record
 from storage.segments import failure_table
+from storage.suspects import Suspects, read_suspects
 from storage.tables import literal, no_pattern
 from storage.views import TAIL_FAILURES, segment_alias, view_statements
 
@@ -125,6 +126,10 @@ class RunReader:
             raise
         finally:
             cursor.unregister("incoming")
+
+    def suspects(self) -> Suspects:
+        """The suspects as they are on disk now; empty when they were never looked for."""
+        return read_suspects(self.run)
 
     def progress(self) -> Progress:
         """How far the run is now, whether or not the views have been refreshed."""
