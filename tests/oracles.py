@@ -375,3 +375,35 @@ def top_patches(relevancy: Array, shown: Array, states: Array, count: int) -> tu
     lower = order[len(order) - half :] if order else []
     rest = sum((states[i] for i in lower), np.zeros(states.shape[1])) / max(len(lower), 1)
     return order[:count], np.array([states[i] for i in order[:count]]), rest
+
+
+def properties(rgb: Array) -> dict[str, float]:
+    """Brightness, contrast, saturation, warmth, greenness and sharpness of a picture [H, W, 3] on 0..255, by pixels,
+    on a copy with a long side of 128 pixels (triangle filter, as wide as the pixels that become one)."""
+    long = max(rgb.shape[:2])
+    height, width = (max(1, round(side * 128 / long)) for side in rgb.shape[:2])
+    picture = np.array([_resampled(row, width) for row in rgb / 255])
+    picture = np.array([_resampled(column, height) for column in picture.transpose(1, 0, 2)]).transpose(1, 0, 2)
+    luma, spread, warm, green = (np.zeros((height, width)) for _ in range(4))
+    for y, x in np.ndindex(height, width):
+        r, g, b = picture[y, x]
+        luma[y, x] = 0.299 * r + 0.587 * g + 0.114 * b
+        spread[y, x], warm[y, x], green[y, x] = max(r, g, b) - min(r, g, b), r - b, g - (r + b) / 2
+    edges = np.zeros((height, width))
+    for y, x in np.ndindex(height, width):
+        for i, j in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            edges[y, x] += luma[min(max(i, 0), height - 1), min(max(j, 0), width - 1)] - luma[y, x]
+    return {
+        "brightness": luma.mean(), "contrast": luma.std(), "saturation": spread.mean(), "warmth": warm.mean(),
+        "greenness": green.mean(), "sharpness": np.log10(edges.var() + 1e-6),
+    }  # fmt: skip
+
+
+def _resampled(line: Array, size: int) -> Array:
+    """A line of colours [n, 3] resampled to `size` of them."""
+    scale = len(line) / size
+    out = []
+    for i in range(size):
+        weights = [max(0.0, 1 - abs(k + 0.5 - (i + 0.5) * scale) / max(scale, 1)) for k in range(len(line))]
+        out.append(np.array(weights) @ line / sum(weights))
+    return np.array(out)
