@@ -58,6 +58,12 @@ _I32, _I64, _F32, _F64 = pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _STR, _BOOL = pa.string(), pa.bool_()
 _SHARE = "share 0..1"
 
+
+def _property(name: str, unit: str, meaning: str) -> Column:
+    """A property of the whole picture."""
+    return Column(name, _F32, unit, meaning, kind="number", since=3)
+
+
 SAMPLE_COLUMNS: tuple[Column, ...] = (
     Column(
         "sample_id",
@@ -134,6 +140,23 @@ SAMPLE_COLUMNS: tuple[Column, ...] = (
         "x0, y0, x1, y1 of the first, of the second, ... (4 numbers per value).",
         since=2,
     ),
+    _property(
+        "brightness",
+        "0..1",
+        "Mean luma of the picture: 0 is black, 1 is white. This and the next five are measured on a copy with a long "
+        "side of 128 pixels; empty where the model read no picture.",
+    ),
+    _property("contrast", "0..0.5", "Standard deviation of luma: 0 is flat."),
+    _property("saturation", "0..1", "Mean of the largest minus the smallest channel: 0 is grey."),
+    _property("warmth", "-1..1", "Mean red minus mean blue: above 0 is warm, below 0 is cold."),
+    _property("greenness", "-1..1", "Mean green minus the mean of red and blue: above 0 is green, below 0 is purple."),
+    _property(
+        "sharpness",
+        "log10",
+        "Logarithm of the variance of the Laplacian of luma: high is crisp or noisy, low is blurred, -6 is flat.",
+    ),
+    Column("file_format", _STR, "name", "Format of the picture's file: JPEG, PNG, ...", kind="category", since=3),
+    Column("file_bytes", _I64, "bytes", "Size of the picture's file.", kind="number", since=3),
 )
 
 EXPLANATION_COLUMNS: tuple[Column, ...] = (

@@ -23,7 +23,7 @@ def m002_later_columns(store: StoreLayout) -> None:
 
 
 def m003_patches(store: StoreLayout) -> None:
-    """States of the most relevant patches. Nothing to rewrite: older files have none."""
+    """States of the most relevant patches, properties of pictures. Nothing to rewrite: older files have none."""
 
 
 MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns, m003_patches)

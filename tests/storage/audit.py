@@ -60,10 +60,23 @@ def sample(sample_id: int) -> dict[str, Any]:
         "grid_h": GRID[0],
         "grid_w": GRID[1],
         "regions": None,
+        **properties(sample_id),
         "camera": None if sample_id % 5 == 0 else f"cam '{sample_id % 3}'",
         "iso": None if sample_id % 7 == 0 else 100 * (1 + sample_id % 4),
         "exposure": float("nan") if sample_id % 6 == 0 else 1.0 / (1 + sample_id),
         "flash": None if sample_id % 9 == 0 else sample_id % 2 == 0,
+    }
+
+
+def properties(sample_id: int) -> dict[str, Any]:
+    """What was measured of the picture; nothing for some."""
+    names = ("brightness", "contrast", "saturation", "warmth", "greenness", "sharpness")
+    known = sample_id % 8 != 3
+    values = random(sample_id, "properties").normal(size=len(names)).astype(np.float32).tolist()
+    return {
+        **{name: value if known else None for name, value in zip(names, values, strict=True)},
+        "file_format": ("JPEG", "PNG")[sample_id % 2] if known else None,
+        "file_bytes": 2**31 + sample_id if known else None,
     }
 
 

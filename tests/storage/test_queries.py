@@ -62,6 +62,9 @@ FILTERS: list[tuple[Filter, Callable[[Row], bool]]] = [
     (Filter("exposure", "between", (None, None)), lambda r: r["exposure"] is not None),
     (Filter("confidence", "between", (0.3, 0.7)), lambda r: np.float32(0.3) <= r["confidence"] <= np.float32(0.7)),
     (Filter("confidence", "eq", 0.3), lambda r: r["confidence"] == np.float32(0.3)),
+    (Filter("warmth", "between", (0, None)), lambda r: r["warmth"] is not None and r["warmth"] >= 0),
+    (Filter("file_format", "in", ("PNG",)), lambda r: r["file_format"] == "PNG"),
+    (Filter("file_bytes", "between", (2**31 + 10, None)), lambda r: (r["file_bytes"] or 0) >= 2**31 + 10),
     (Filter("entropy", "is_null"), lambda r: r["entropy"] is None),
     (Filter("sample_id", "between", (10, 20)), lambda r: 10 <= r["sample_id"] <= 20),
     (Filter("text", "contains", "NO. 1"), lambda r: "no. 1" in r["text"].lower()),
@@ -214,6 +217,7 @@ def test_columns_describe_what_can_be_asked(reader: RunReader) -> None:
     assert found["camera"].kind == "category" and found["camera"].group == "metadata"
     assert found["camera"].description == "Metadata column 'Camera' of the dataset."
     assert found["iso"].kind == "number" and found["flash"].kind == "bool"
+    assert found["sharpness"].kind == "number" and found["file_format"].kind == "category"
     assert found["label"].kind == "category" and found["uri"].kind == "text"
     assert found["entropy"].group == "summary" and found["score"].group == "explanation"
     assert found["camera"].filled == sum(audit.sample(i)["camera"] is not None for i in IDS)
