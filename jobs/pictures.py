@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,21 @@ class PictureError(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True)
+class File:
+    """A picture's file: its format as Pillow names it (JPEG, PNG, ...) and its size in bytes."""
+
+    format: str | None
+    bytes: int
+
+
 def decode(path: str | Path) -> Image.Image:
-    """The picture in `path` as RGB, turned upright by its EXIF orientation; the first frame of several.
+    """The picture in `path`, as in `read`."""
+    return read(path)[0]
+
+
+def read(path: str | Path) -> tuple[Image.Image, File]:
+    """The picture in `path` as RGB, turned upright by its EXIF orientation, and its file; the first frame of several.
 
     Transparency is put on white, 16-bit and float pictures are scaled to 8 bits, CMYK is converted.
     Raises `PictureError`.
@@ -47,15 +61,18 @@ def decode(path: str | Path) -> Image.Image:
         _check_size(path, picture)
         picture.seek(0)
         picture.load()
-        return _rgb(_upright(picture))
+        return _rgb(_upright(picture)), _file(path, picture)
 
 
-def measure(path: str | Path) -> tuple[int, int]:
-    """Width and height of the picture in `path`, turned upright, without decoding it. Raises `PictureError`."""
+def measure(path: str | Path) -> tuple[tuple[int, int], File]:
+    """Width and height of the picture in `path`, turned upright, and its file, without decoding it.
+
+    Raises `PictureError`.
+    """
     with _reasons(path), Image.open(path) as picture:
         _check_size(path, picture)
         turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
-        return (picture.height, picture.width) if turned else picture.size
+        return (picture.height, picture.width) if turned else picture.size, _file(path, picture)
 
 
 def decode_mask(path: str | Path) -> np.ndarray:
@@ -103,6 +120,10 @@ def _reason(path: Path, error: BaseException) -> str:
     if "truncated" in text.lower():
         return "truncated picture"
     return f"damaged picture ({type(error).__name__}: {text[:80]})" if text else "damaged picture"
+
+
+def _file(path: str | Path, picture: Image.Image) -> File:
+    return File(picture.format, Path(path).stat().st_size)
 
 
 def _check_size(path: str | Path, picture: Image.Image) -> None:

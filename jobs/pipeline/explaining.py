@@ -248,4 +248,5 @@ def _chunk(
         grids=None if own is None else own[0][good],
         regions=None if regions is None else regions.float().cpu().numpy()[good],
         region_mask=None if region_mask is None else region_mask.bool().cpu().numpy()[good],
+        facts=None if batch.facts is None else batch.facts.taken(kept),
     )

@@ -23,8 +23,9 @@ from torch.utils.data import Dataset as TorchDataset
 from engine.models.preprocess import Preprocess
 from jobs.coverage import Grid, View, cover_of_boxes, cover_of_mask, parse_boxes
 from jobs.errors import one_line
-from jobs.pictures import PictureError, decode, decode_mask, measure
+from jobs.pictures import File, PictureError, decode_mask, measure, read
 from jobs.pipeline.collate import Inputs, collated
+from jobs.pipeline.facts import Facts, properties_of
 from jobs.pipeline.plan import Task
 from jobs.pipeline.sizing import PREFETCH
 from jobs.readers import Dataset
@@ -47,6 +48,7 @@ class Batch:
     views: np.ndarray  # float32 [B, 4] rectangle that the token grid covers, as fractions; NaN without a grid
     masks: np.ndarray | None = None  # float32 [B, rows, columns] covered share per cell, NaN rows without a mask
     boxes: np.ndarray | None = None  # the same for boxes
+    facts: Facts | None = None  # what was measured of the pictures
     failures: list[tuple[int, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)  # masks, boxes and pictures that could not be used
 
@@ -58,11 +60,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample's tensors, picture size (width, height) and view."""
+    """One sample's tensors, picture size (width, height), view, and its picture's properties [P] and file."""
 
     inputs: Inputs
     size: tuple[int, int] = (0, 0)
     view: View = (np.nan, np.nan, np.nan, np.nan)
+    properties: np.ndarray | None = None
+    file: File | None = None
 
 
 class Loading(TorchDataset[Batch]):
@@ -87,13 +91,14 @@ class Loading(TorchDataset[Batch]):
 
     def __getitem__(self, task: Task) -> Batch:
         batch = Batch(task, *_nothing())
-        read = [(row, self._sample(row, batch)) for row in range(task.start, task.stop)]
-        good = [(row, sample) for row, sample in read if sample is not None]
+        found = [(row, self._sample(row, batch)) for row in range(task.start, task.stop)]
+        good = [(row, sample) for row, sample in found if sample is not None]
         if good:
             batch.ids = np.array([row for row, _ in good], np.int64)
             batch.inputs = collated([sample.inputs for _, sample in good])
             batch.sizes = np.array([sample.size for _, sample in good], np.int32)
             batch.views = np.array([sample.view for _, sample in good], np.float32)
+            batch.facts = Facts.of([(sample.properties, sample.file) for _, sample in good])
             self._cover(batch)
         return batch
 
@@ -116,21 +121,22 @@ class Loading(TorchDataset[Batch]):
         path = self.dataset.picture(row)
         if path is None:
             raise PictureError("", "the row has no image")
-        picture = decode(self.dataset.root / path)
-        return Sample({"image": preprocess(picture)}, picture.size, preprocess.view(*picture.size))
+        picture, file = read(self.dataset.root / path)
+        tensors = {"image": preprocess(picture)}
+        return Sample(tensors, picture.size, preprocess.view(*picture.size), properties_of(picture), file)
 
     def _regions(self, row: int, width: int, batch: Batch) -> Sample:
         """Region features and boxes; the picture itself is only measured, and may be missing."""
-        path, size = self.dataset.picture(row), None
+        path, size, file = self.dataset.picture(row), None, None
         if path is not None:
             try:
-                size = measure(self.dataset.root / path)
+                size, file = measure(self.dataset.root / path)
             except PictureError as error:
                 batch.remarks.append(f"picture of region features cannot be shown: {error.reason}")
         assert self.dataset.features is not None  # jobs.prepare has seen to it
         regions = read_regions(self.dataset.root, self.dataset.features[row].as_py(), width, size)
         tensors = {"features": torch.from_numpy(regions.features), "boxes": torch.from_numpy(regions.boxes)}
-        return Sample(tensors, regions.size or (0, 0))
+        return Sample(tensors, regions.size or (0, 0), file=file)
 
     def _cover(self, batch: Batch) -> None:
         """Fill in how far masks and boxes cover the token cells."""

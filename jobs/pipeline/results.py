@@ -12,6 +12,7 @@ from engine import Explanation
 from engine.models.preprocess import Preprocess
 from engine.patches import Patches
 from jobs.pipeline.collate import Inputs
+from jobs.pipeline.facts import Facts
 from jobs.targets import Target
 
 TOP_CLASSES = 5
@@ -63,6 +64,7 @@ class Chunk:
     grids: np.ndarray | None = None  # int32 [B, 2] rows, columns of each sample's own map, inside the results' grid
     regions: np.ndarray | None = None  # float32 [B, K, 4] boxes of the map's values, fractions of the picture
     region_mask: np.ndarray | None = None  # bool [B, K]
+    facts: Facts | None = None  # what was measured of the pictures
 
 
 def result_of(target: Target, explanation: Explanation, labels: np.ndarray) -> Result:

@@ -57,6 +57,7 @@ class Rows:
             "width": _known(chunk.sizes[:, 0]),
             "height": _known(chunk.sizes[:, 1]),
             **_places(chunk),
+            **({} if chunk.facts is None else chunk.facts.columns()),
         }
         for i, name in enumerate(("view_x0", "view_y0", "view_x1", "view_y1")):
             columns[name] = pa.array(chunk.views[:, i], pa.float32(), from_pandas=True)

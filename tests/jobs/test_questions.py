@@ -96,6 +96,9 @@ def test_one_bad_sample_costs_no_other(audit: Audit, lxmert: str, tmp_path: Path
         (8, "none.png", None, 28),
         (9, "row 10", None, 28),
     ]
+    files = [(samples[i]["file_format"], samples[i]["file_bytes"]) for i in (0, 8)]  # looked at, but not decoded
+    assert files == [("PNG", (tmp_path / "a.png").stat().st_size), (None, None)]
+    assert {samples[i]["brightness"] for i in samples} == {None}
     maps = reader.maps([(0, "answer"), (8, "answer")], "image")
     assert len(maps[0, "answer"]) == 4 and len(maps[8, "answer"]) == 7 and maps[8, "answer"].any()
 

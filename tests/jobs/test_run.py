@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 
 from engine import explain, load_model
+from engine.properties import PROPERTIES, measure
 from jobs.errors import JobError
 from jobs.pictures import decode
 from jobs.run import RunResult, run_audit
@@ -75,6 +77,26 @@ def test_maps_and_scores_are_those_of_the_engine(audit: Audit, photos: Path, vit
         stored = reader.maps([key], "image")[key]
         assert torch.allclose(torch.tensor(stored), alone.relevancy["image"][0], atol=1e-6)
         assert abs(sample["score"] - float(alone.score[0])) < 1e-4
+
+
+def test_properties_of_pictures_and_their_files(audit: Audit, tmp_path: Path, vit: str) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(data.astronaut()).resize((500, 375)).save(folder / "photo.jpg", quality=95)
+    Image.new("RGBA", (20, 30), (255, 0, 0, 255)).save(folder / "red.png")
+    Image.new("L", (40, 1)).save(folder / "a jpeg.gif", format="JPEG")  # the format is the file's, not that of its name
+    _, reader = audit(folder, vit, workers=1)
+    rows = {row["uri"]: row for row in reader.query("SELECT * FROM samples")}
+    assert {uri: row["file_format"] for uri, row in rows.items()} == {
+        "photo.jpg": "JPEG", "red.png": "PNG", "a jpeg.gif": "JPEG"
+    }  # fmt: skip
+    assert all(row["file_bytes"] == (folder / uri).stat().st_size for uri, row in rows.items())
+    for uri, row in rows.items():
+        whole = measure(np.asarray(decode(folder / uri)))
+        # Thumbnails are reduced a little more roughly: that much sharpness is lost.
+        close = {name: pytest.approx(value, abs=0.1 if name == "sharpness" else 0.005) for name, value in whole.items()}
+        assert {name: row[name] for name in PROPERTIES} == close, uri
+    assert rows["red.png"]["warmth"] == 1 and rows["a jpeg.gif"]["sharpness"] == pytest.approx(-6)
 
 
 @pytest.mark.parametrize("count", [0, 3])
