@@ -1,0 +1,63 @@
+"""Does an audit find the cues that a model relies on? Generated datasets with planted cues, ours beside its rivals.
+
+    python benchmarks/suspects.py [--json FILE] [--settings 200] [--workers 2] [--only KIND] [--cache FOLDER]
+
+A setting is one cue in one dataset. A run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with a thread each are faster than one with two
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import report
+from benchmarks.spurious.run import AUDITORS, CACHE, RIVALS, run
+from benchmarks.spurious.score import Row, relied_shares, summarise
+from benchmarks.spurious.settings import KINDS, plan
+
+COLUMNS = ("auditor", "settings", "too_rare", "found", "local_20", "median_rank", "clean_classes", "false_alarms")
+
+
+def show(console: Console, rows: list[Row]) -> None:
+    """Print one dataset: accuracy, cues relied on, seconds."""
+    dataset = next(r for r in rows if r["row"] == "dataset")
+    cues = [f"{r['kind']} {r['prevalence']:.0%} {'+' if r['relies'] else '-'}" for r in rows if r["row"] == "cue"]
+    spent = {**dataset["seconds"], **{r["auditor"]: r["seconds"] for r in rows if r["row"] == "audit"}}
+    times = " ".join(f"{name} {seconds:.0f}" for name, seconds in spent.items())
+    console.print(f"{dataset['number']:3d} accuracy {dataset['accuracy_twin']:.2f} | {', '.join(cues)} | s: {times}")
+
+
+def main() -> None:
+    """Run, print a table, and write JSON when asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--settings", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", choices=KINDS, help="datasets that have a cue of this kind")
+    parser.add_argument("--auditors", nargs="+", choices=list(AUDITORS), default=list(RIVALS))
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    options = parser.parse_args()
+    specs = plan(options.settings, options.seed)
+    if options.only:
+        specs = [spec for spec in specs if options.only in {cue.kind for cue in spec.cues}]
+    console = Console(stderr=True)
+    rows = run(specs, tuple(options.auditors), options.cache, options.workers, lambda found: show(console, found))
+    summary = summarise(rows)
+    table = Table(*COLUMNS)
+    for row in summary:
+        table.add_row(*(str(row[column]) for column in COLUMNS))
+    console.print(table)
+    report("suspects", rows, options.json, seed=options.seed, summary=summary, relied=relied_shares(rows))
+
+
+if __name__ == "__main__":
+    main()
