@@ -221,6 +221,59 @@ def _run_lines(result: Any, spec: Any) -> list[str]:
     return lines
 
 
+@app.command()
+def suspects(
+    run: Annotated[str | None, typer.Argument(help="[default: the newest run]")] = None,
+    store: StoreOption = "audits",
+    top: Annotated[int, typer.Option(help="Suspects that are kept and tested.")] = 12,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="concept, location, property or word; may be repeated [default: all].")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Test them by intervention; needs the pictures and the model.")] = True,
+    photos: Annotated[int, typer.Option(help="Photos per suspect that are intervened on.")] = 20,
+    permutations: Annotated[int, typer.Option(help="Searches on permuted predictions, to know chance.")] = 5,
+    sample: Annotated[
+        int, typer.Option(help="Samples that are searched, at random if there are more.")
+    ] = 200_000,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    data: Annotated[str | None, typer.Option(metavar="PATH", help="Where the run's data lie now.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Where the run's model lies now.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="Where its weights lie now.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Pictures that the model sees at once.")] = 32,
+    again: Annotated[bool, typer.Option("--again", help="Test again what an earlier call has tested.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the cues that predictions go with, test each by intervention, and rank them."""
+    from jobs.suspects.spec import KINDS, SuspectsSpec
+
+    spec = SuspectsSpec(
+        run=run,
+        store=store,
+        top=top,
+        kinds=tuple(kind) if kind else KINDS,
+        verify=verify,
+        photos=photos,
+        permutations=permutations,
+        sample=sample,
+        seed=seed,
+        data=data,
+        model=model,
+        checkpoint=checkpoint,
+        device=device,
+        batch_size=batch_size,
+        again=again,
+    ).checked()
+    with _interruptible():
+        from jobs.suspects.command import find_suspects
+        from jobs.suspects.show import Steps, suspect_lines
+
+        with Steps() as steps:
+            result = find_suspects(spec, steps)
+    emit_json(result.to_json()) if json else say("\n".join(suspect_lines(result)))
+
+
 @app.command("list")
 def list_(store: StoreOption = "audits", json: Json = False, verbose: Verbose = False) -> None:
     """All runs of a store, newest first."""

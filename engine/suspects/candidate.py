@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.suspects.cues import Cue
+from engine.suspects.cues import Cue, PropertyCue
 
 FEWEST = 5
 """Photos that a candidate must be seen in: with fewer, chance produces too many."""
@@ -25,6 +25,7 @@ class Candidate:
         score: 0..1, larger is more suspicious; comparable between detectors by `expected` of the permuted runs.
         cue: how to find it again.
         evidence: the numbers behind the score.
+        also: what other detectors, or other properties, say of the same photos (filled in by the ranking).
     """
 
     kind: str
@@ -35,6 +36,12 @@ class Candidate:
     score: float
     cue: Cue
     evidence: dict[str, float] = field(default_factory=dict)
+    also: tuple[Candidate, ...] = ()
+
+    @property
+    def testable(self) -> bool:
+        """Whether an intervention can change the cue: no picture's metadata can be changed for the model to see."""
+        return not isinstance(self.cue, PropertyCue) or self.cue.measured
 
 
 def adjusted_purity(inside: float, outside: float, base: float) -> float:

@@ -11,6 +11,8 @@ REACH = 0.6
 """A token belongs to the cue's region when it is this share as alike as a patch must be to be counted as the cue. The
 patches that a model looks at most lie in the middle of a cue; its edges are less alike. Measured on planted cues of
 real photos (docs/suspects.md): 0.6 covers 80 to 97 % of their area with 92 to 97 % of the cells inside."""
+RARE = 0.98
+"""Share of the cells of pictures without the cue that must lie below: to a small model much is a little alike."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,13 @@ class ConceptCue:
         """Mean cosine of states [..., D] to the members of the nearest cluster, [...]."""
         return (directions(states, self.center) @ self.prototypes.T).max(axis=-1)
 
-    def region(self, states: np.ndarray) -> np.ndarray:
-        """Cells of one picture that show the cue: [N] boolean for its token states [N, D]."""
-        return self.likeness(states) >= REACH * self.cut
+    def reach(self, foreign: np.ndarray) -> float:
+        """Likeness from which a cell belongs to the cue's region.
+
+        `foreign` are token states [n, N, D] of pictures without the cue: of their cells almost none may pass.
+        """
+        usual = float(np.quantile(self.likeness(foreign), RARE)) if foreign.size else 0.0
+        return min(max(REACH * self.cut, usual), self.cut)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, for the store."""
@@ -86,9 +92,18 @@ class WordCue:
 Cue = ConceptCue | PlaceCue | PropertyCue | WordCue
 
 
+def center_of(states: np.ndarray) -> np.ndarray:
+    """Mean [D] of states [n, D]; those that are zero or not finite do not count, and without any other it is zero."""
+    usable = states[_present(states)]
+    return usable.mean(axis=0) if len(usable) else np.zeros(states.shape[-1], states.dtype)
+
+
 def directions(states: np.ndarray, center: np.ndarray) -> np.ndarray:
     """States [..., D] seen from the center, with length 1; a state that is zero or not finite stays zero."""
-    finite = np.isfinite(states).all(axis=-1, keepdims=True) & (states != 0).any(axis=-1, keepdims=True)
-    seen = np.where(finite, states - center, 0).astype(np.float32)
+    seen = np.where(_present(states)[..., None], states - center, 0).astype(np.float32)
     length = np.linalg.norm(seen, axis=-1, keepdims=True)
     return np.divide(seen, length, out=np.zeros_like(seen), where=length > 0)
+
+
+def _present(states: np.ndarray) -> np.ndarray:
+    return np.isfinite(states).all(axis=-1) & (states != 0).any(axis=-1)

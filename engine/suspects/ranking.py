@@ -10,7 +10,8 @@ import numpy as np
 from engine.suspects.candidate import Candidate
 
 ALREADY = 0.75  # of the score is lost by a candidate whose photos all belong to a suspect above it
-SAME_PHOTOS = 0.5  # Jaccard index from which a property or a place is another view of a suspect above it
+SAME_PHOTOS = 0.5  # Jaccard index from which two views are of the same suspect
+UNTESTABLE = 0.5  # times the score: what nobody can test waits until what can be tested was looked at
 
 
 def ranked(candidates: Sequence[Candidate], top: int | None = None) -> list[Candidate]:
@@ -18,26 +19,28 @@ def ranked(candidates: Sequence[Candidate], top: int | None = None) -> list[Cand
 
     Photos that a suspect of the same class above has already accounted for count for a quarter: in a class where nine
     photos of ten carry a frame, every honest part goes with framed photos too. Another detector's view of the same
-    photos is not listed again but noted as evidence ("seen_as").
+    photos is not listed again but kept with the suspect (``Candidate.also``).
     """
-    waiting = sorted(candidates, key=lambda candidate: -candidate.score)
+    waiting = [replace(c, score=c.score * (1 if c.testable else UNTESTABLE)) for c in candidates]
     taken: dict[int, np.ndarray] = {}
     chosen: list[Candidate] = []
-    while waiting and (top is None or len(chosen) < top):
+    while waiting:
         scores = [candidate.score * (1 - ALREADY * _overlap(candidate, taken)) for candidate in waiting]
         best = int(np.argmax(scores))
         candidate = replace(waiting.pop(best), score=float(scores[best]))
-        if any(same_view(candidate, other) for other in chosen):
-            continue
-        chosen.append(candidate)
-        known = taken.get(candidate.class_index, np.array([], np.int64))
-        taken[candidate.class_index] = np.union1d(known, candidate.members)
+        home = next((k for k, other in enumerate(chosen) if same_view(candidate, other)), None)
+        if home is not None:
+            chosen[home] = replace(chosen[home], also=(*chosen[home].also, candidate))
+        elif top is None or len(chosen) < top:
+            chosen.append(candidate)
+            known = taken.get(candidate.class_index, np.array([], np.int64))
+            taken[candidate.class_index] = np.union1d(known, candidate.members)
     return chosen
 
 
 def same_view(one: Candidate, other: Candidate) -> bool:
-    """Whether two detectors speak of the same photos of the same class."""
-    if one.class_index != other.class_index or one.kind == other.kind:
+    """Whether two detectors, or two properties, speak of the same photos of the same class."""
+    if one.class_index != other.class_index or (one.kind == other.kind != "property"):
         return False
     shared = len(np.intersect1d(one.members, other.members))
     return shared >= SAME_PHOTOS * (len(one.members) + len(other.members) - shared)

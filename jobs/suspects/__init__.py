@@ -1,0 +1,1 @@
+"""`python -m jobs suspects RUN`: find the cues that a model's predictions go with, test them, and rank them."""

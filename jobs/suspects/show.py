@@ -1,0 +1,101 @@
+"""Suspects in the terminal: a progress bar, and a list that a person can read."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.suspects.command import SuspectsResult
+
+MOST_VIEWS = 4
+EVERY = 10.0  # seconds between lines in a log
+
+
+class Steps:
+    """Shows how a search is going: a bar in a terminal, a line now and then in a log.
+
+    Call it with a step's name, how far it is, and of how much.
+    """
+
+    def __init__(self) -> None:
+        self.bars: Any = None
+        self.tasks: dict[str, Any] = {}
+        self.said = time.monotonic()
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bars = Progress(*columns, console=Console(stderr=True))
+
+    def __enter__(self) -> Steps:
+        """Begin to draw."""
+        if self.bars is not None:
+            self.bars.start()
+        return self
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Show that `done` of `total` of a step are done."""
+        if self.bars is not None:
+            if step not in self.tasks:
+                self.tasks[step] = self.bars.add_task(step, total=total)
+            self.bars.update(self.tasks[step], completed=done, total=total)
+        elif time.monotonic() - self.said >= EVERY:
+            self.said = time.monotonic()
+            sys.stderr.write(f"{step} {done}/{total}\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Draw no more."""
+        if self.bars is not None:
+            self.bars.stop()
+
+
+def suspect_lines(result: SuspectsResult) -> list[str]:
+    """The ranked list, three lines each, and what chance alone would give."""
+    lines = [f"{result.run}: {len(result.suspects)} suspects in {result.samples:,} samples ({result.seconds:.1f} s)"]
+    for one in result.suspects:
+        flag = "PROBABLY SPURIOUS, " if one["flagged"] else ""
+        lines += [
+            f"{one['rank']:>3}. {one['class_name']}: {one['name']} ({one['kind']}, {one['n']} photos, "
+            f"{one['share']:.0%} of the class), {flag}{one['status']}",
+            *(f"     {line}" for line in evidence_lines(one)),
+        ]
+    lines += [f"note: {note}" for note in result.notes]
+    if result.suspects:
+        chance = result.chance
+        lines.append(
+            f"by chance alone one would expect {chance['expected_suspects']:.1f} such suspects "
+            f"({chance['permutations']} runs on permuted predictions)"
+        )
+        lines.append("a suspect is a cue, not a verdict: an honest part of an object is used as well")
+    return lines
+
+
+def evidence_lines(one: dict[str, Any]) -> list[str]:
+    """What the evidence says, in words."""
+    evidence, lines = one["evidence"], []
+    effects = evidence.get("effects") or {}
+    if "removal" in effects:
+        lines.append(_effect(effects["removal"], "removing it lowers p by", "changes", "as much elsewhere"))
+    if "transplant" in effects:
+        lines.append(_effect(effects["transplant"], "pasting it elsewhere raises p by", "turns", "as much of the rest"))
+    if evidence.get("untested_because"):
+        lines.append(f"not tested: {evidence['untested_because']}")
+    if evidence.get("seen_as"):
+        lines.append(f"the same photos: {', '.join(evidence['seen_as'][:MOST_VIEWS])}")
+    called = (evidence.get("consequence") or {}).get("called") or {}
+    if called.get("n"):
+        lines.append(f"seen in {called['n']} photos of other classes, {called['k']} of them called {one['class_name']}")
+    return lines
+
+
+def _effect(effect: dict[str, Any], did: str, turns: str, control: str) -> str:
+    return (
+        f"{did} {effect['mean']:.2f} and {turns} {effect['flips']:.0%} of the answers; {control}: "
+        f"{effect['control_mean']:.2f} and {effect['control_flips']:.0%}"
+    )

@@ -1,0 +1,60 @@
+"""What a search for suspects is: everything the user chose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jobs.errors import JobError, unknown
+
+KINDS = ("concept", "location", "property", "word")
+
+
+@dataclass(frozen=True)
+class SuspectsSpec:
+    """All options of `suspects`.
+
+    Attributes:
+        run: the run to look at; None for the newest one.
+        top: suspects that are kept and tested.
+        kinds: detectors that take part.
+        verify: whether to test the suspects by intervention, which needs the pictures and the model.
+        photos: photos per suspect that are intervened on.
+        permutations: runs of the same search on permuted predictions.
+        sample: samples that are searched, chosen at random, where the run has more.
+        data, model, checkpoint: where the run's data and model lie now, if they have moved.
+        device: where the model runs.
+        again: test every suspect anew, also those that an earlier call has tested.
+    """
+
+    run: str | None = None
+    store: str = "audits"
+    top: int = 12
+    kinds: tuple[str, ...] = KINDS
+    verify: bool = True
+    photos: int = 20
+    permutations: int = 5
+    seed: int = 0
+    sample: int = 200_000
+    data: str | None = None
+    model: str | None = None
+    checkpoint: str | None = None
+    device: str = "auto"
+    batch_size: int = 32
+    again: bool = False
+
+    def checked(self) -> SuspectsSpec:
+        """This spec, or `JobError` for a value that makes no sense."""
+        for name, low in (("top", 0), ("photos", 2), ("permutations", 0), ("sample", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value < low:
+                raise JobError(f"--{name.replace('_', '-')} {value}: must be at least {low}")
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise unknown("kind of suspect", kind, KINDS)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The options that change the result, for the record."""
+        names = ("top", "kinds", "verify", "photos", "permutations", "seed", "sample")
+        return {name: value for name, value in asdict(self).items() if name in names}
