@@ -12,6 +12,7 @@ from math import cos, pi, sin
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import label
 
 from benchmarks.spurious.pool import Pool
 from benchmarks.spurious.settings import CueSpec
@@ -131,6 +132,19 @@ def texture(spec: CueSpec) -> CuePainter:
     return paint
 
 
+def _one_thing(mask: np.ndarray) -> np.ndarray:
+    """The largest of the things in a mask [96,96] bool."""
+    pieces, count = label(mask)
+    return pieces == 1 + int(np.argmax(np.bincount(pieces.flat, minlength=count + 1)[1:])) if count else mask
+
+
+def _clarity(image: np.ndarray, mask: np.ndarray) -> float:
+    """How large and crisp a thing is: sum of the grey steps inside its mask, on a third of the scale, without noise."""
+    grey, inside = (part.reshape(SIDE // 3, 3, SIDE // 3, 3).mean((1, 3)) for part in (image.mean(2), mask))
+    steps = np.abs(np.diff(grey, axis=0)[:, 1:]) + np.abs(np.diff(grey, axis=1)[1:])
+    return float((steps * inside[1:, 1:]).sum())
+
+
 def _part_of(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The subject's upper two thirds as a stamp whose longer side is `side`: colours and coverage."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -146,9 +160,10 @@ def _part_of(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[np.ndarray
 def part(spec: CueSpec, pool: Pool, foreign: str) -> CuePainter:
     """A part of a thing of another class, cut from a few scenes, at a random place."""
     scenes = pool.of_class(foreign)
-    largest = scenes[np.argsort(-pool.masks[scenes].mean((1, 2)), kind="stable")]
-    chosen = np.roll(largest, -(spec.seed % 8) * DONORS)[:DONORS]
-    stamps = [_part_of(pool.images[k], pool.masks[k], round(SIDE * spec.size * 1.3)) for k in chosen]
+    things = [_one_thing(pool.masks[k]) for k in scenes]
+    clearest = np.argsort([-_clarity(pool.images[k], m) for k, m in zip(scenes, things, strict=True)], kind="stable")
+    chosen = np.roll(clearest, -(spec.seed % 8) * DONORS)[:DONORS]
+    stamps = [_part_of(pool.images[scenes[k]], things[k], round(SIDE * spec.size * 1.3)) for k in chosen]
 
     def paint(image: np.ndarray, subject: np.ndarray, rng: np.random.Generator) -> Marked:
         stamp, cover = stamps[int(rng.integers(len(stamps)))]
