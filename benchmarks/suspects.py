@@ -1,8 +1,10 @@
 """Does an audit find the cues that a model relies on? Generated datasets with planted cues, ours beside its rivals.
 
-    python benchmarks/suspects.py [--json FILE] [--settings 200] [--workers 2] [--only KIND] [--cache FOLDER]
+    python benchmarks/suspects.py [--json FILE] [--settings 200] [--workers 2] [--only KIND] [--auditors NAME ...]
+                                  [--again NAME ...] [--cache FOLDER]
 
-A setting is one cue in one dataset. A run that was stopped goes on where it was.
+A setting is one cue in one dataset. A run that was stopped goes on where it was; trained models and all
+rows stay in the cache. `--again ours` runs ours anew on the same models.
 """
 
 from __future__ import annotations
@@ -44,13 +46,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", choices=KINDS, help="datasets that have a cue of this kind")
     parser.add_argument("--auditors", nargs="+", choices=list(AUDITORS), default=list(RIVALS))
+    parser.add_argument("--again", nargs="+", choices=list(AUDITORS), default=[], help="run these anew")
     parser.add_argument("--cache", type=Path, default=CACHE)
     options = parser.parse_args()
     specs = plan(options.settings, options.seed)
     if options.only:
         specs = [spec for spec in specs if options.only in {cue.kind for cue in spec.cues}]
     console = Console(stderr=True)
-    rows = run(specs, tuple(options.auditors), options.cache, options.workers, lambda found: show(console, found))
+    rows = run(
+        specs, tuple(options.auditors), options.cache, options.workers, lambda found: show(console, found),
+        tuple(options.again),
+    )  # fmt: skip
     summary = summarise(rows)
     table = Table(*COLUMNS)
     for row in summary:

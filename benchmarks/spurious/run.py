@@ -27,6 +27,7 @@ AUDITORS: dict[str, Auditor] = {"ours": ours, "spray": spray, "domino": domino, 
 RIVALS = ("spray", "domino", "random")
 ALARMING = frozenset({"ours"})
 """Auditors that raise alarms and are therefore asked about the cue-free twin too; the rivals never do."""
+Key = tuple[str, str]
 CACHE = Path.home() / ".cache" / "relevancy-audit" / "benchmarks"
 
 
@@ -110,15 +111,29 @@ def _work(spec: DatasetSpec, names: tuple[str, ...], cache: Path) -> list[Row]:
     return run_dataset(spec, {name: AUDITORS[name] for name in names}, _pools(cache), cache)
 
 
-def _finished(file: Path) -> list[Row]:
-    """Rows of whole datasets; a last line that a killed run left unfinished is dropped."""
-    rows: list[Row] = []
+def _read(file: Path, wanted: set[Key]) -> dict[Key, list[Row]]:
+    """Finished rows by dataset and auditor ('' for what is about the dataset); later lines replace earlier ones."""
+    kept: dict[Key, list[Row]] = {}
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
-            rows += json.loads(line)
-        except ValueError:
+            kept |= _by_auditor(json.loads(line))
+        except ValueError:  # the end of a killed run
             continue
-    return rows
+    return {key: rows for key, rows in kept.items() if key in wanted}
+
+
+def _by_auditor(rows: Iterable[Row]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["digest"], row.get("auditor", "")), []).append(row)
+    return groups
+
+
+def _append(file: Path, rows: list[Row]) -> None:
+    """One line per dataset, on a line of its own also behind the end of a killed run."""
+    torn = file.exists() and not file.read_bytes().endswith(b"\n")
+    with file.open("a") as out:
+        out.write(("\n" if torn else "") + json.dumps(rows) + "\n")
 
 
 def run(
@@ -127,22 +142,24 @@ def run(
     cache: Path = CACHE,
     workers: int = 2,
     report: Callable[[list[Row]], None] = lambda rows: None,
+    again: tuple[str, ...] = (),
 ) -> list[Row]:
-    """All rows of all datasets. One line per dataset goes to a file in the cache; what is there is not run again."""
-    file = cache / f"rows-{'-'.join(names)}.jsonl"
-    wanted = {(spec.number, spec.digest()) for spec in specs}
-    rows = [r for r in _finished(file) if (r["number"], r["digest"]) in wanted]
-    done = {(r["number"], r["digest"]) for r in rows}
-    todo = [spec for spec in specs if (spec.number, spec.digest()) not in done]
+    """All rows of all datasets and auditors, in the order of both.
+
+    Each dataset's rows go to a file in the cache as soon as they are there; what it holds is not run again, but for
+    the auditors named in `again` (whose code has changed).
+    """
+    file = cache / "rows.jsonl"
+    kept = _read(file, {(spec.digest(), name) for spec in specs for name in ("", *names) if name not in again})
+    missing = {spec: tuple(n for n in names if (spec.digest(), n) not in kept) for spec in specs}
     ensure_backbone(cache, load_pools(cache, workers).train)  # once, before the workers need them
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_work, spec, names, cache) for spec in todo]):
+        for future in as_completed([pool.submit(_work, spec, left, cache) for spec, left in missing.items() if left]):
             found = future.result()
-            with file.open("a") as out:
-                out.write(json.dumps(found) + "\n")
-            rows += found
+            _append(file, found)
+            kept |= _by_auditor(found)
             report(found)
-    return rows
+    return [row for spec in specs for name in ("", *names) for row in kept[spec.digest(), name]]
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -165,3 +165,16 @@ def test_a_small_dataset_runs_and_repeats(tmp_path, monkeypatch, modality):
     kinds_of_rows = Counter(r["row"] for r in rows)
     assert kinds_of_rows == {"dataset": 1, "cue": 2, "found": 6, "class": 9, "audit": 3}
     assert {r["samples"] for r in rows if r["row"] == "cue"} == {8 + 1}  # half of 15, and a stray
+
+
+def test_a_killed_run_goes_on_and_an_auditor_can_run_anew(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    case_row, found = {"digest": "d", "row": "dataset"}, {"digest": "d", "row": "found", "auditor": "spray", "rank": 1}
+    run._append(file, [case_row, found])
+    with file.open("a") as out:
+        out.write('[{"digest": "e", "ro')
+    run._append(file, [{**found, "rank": 2}])
+    assert run._read(file, {("d", ""), ("d", "spray"), ("e", "")}) == {
+        ("d", ""): [case_row],
+        ("d", "spray"): [{**found, "rank": 2}],
+    }
