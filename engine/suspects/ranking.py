@@ -21,20 +21,24 @@ def ranked(candidates: Sequence[Candidate], top: int | None = None) -> list[Cand
     photos of ten carry a frame, every honest part goes with framed photos too. Another detector's view of the same
     photos is not listed again but kept with the suspect (``Candidate.also``).
     """
-    waiting = [replace(c, score=c.score * (1 if c.testable else UNTESTABLE)) for c in candidates]
+    pool = [replace(c, score=c.score * (1 if c.testable else UNTESTABLE)) for c in candidates]
+    scores = np.array([candidate.score for candidate in pool])
+    classes = np.array([candidate.class_index for candidate in pool])
     taken: dict[int, np.ndarray] = {}
     chosen: list[Candidate] = []
-    while waiting:
-        scores = [candidate.score * (1 - ALREADY * _overlap(candidate, taken)) for candidate in waiting]
+    for _ in pool:
         best = int(np.argmax(scores))
-        candidate = replace(waiting.pop(best), score=float(scores[best]))
+        candidate = replace(pool[best], score=float(scores[best]))
+        scores[best] = -np.inf  # done
         home = next((k for k, other in enumerate(chosen) if same_view(candidate, other)), None)
         if home is not None:
             chosen[home] = replace(chosen[home], also=(*chosen[home].also, candidate))
         elif top is None or len(chosen) < top:
             chosen.append(candidate)
-            known = taken.get(candidate.class_index, np.array([], np.int64))
-            taken[candidate.class_index] = np.union1d(known, candidate.members)
+            number = candidate.class_index
+            taken[number] = np.union1d(taken.get(number, np.array([], np.int64)), candidate.members)
+            for k in np.flatnonzero((classes == number) & (scores > -np.inf)):
+                scores[k] = pool[k].score * (1 - ALREADY * float(np.isin(pool[k].members, taken[number]).mean()))
     return chosen
 
 
@@ -44,8 +48,3 @@ def same_view(one: Candidate, other: Candidate) -> bool:
         return False
     shared = len(np.intersect1d(one.members, other.members))
     return shared >= SAME_PHOTOS * (len(one.members) + len(other.members) - shared)
-
-
-def _overlap(candidate: Candidate, taken: dict[int, np.ndarray]) -> float:
-    known = taken.get(candidate.class_index)
-    return 0.0 if known is None else float(np.isin(candidate.members, known).mean())
