@@ -13,7 +13,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
-from engine.suspects.cues import ConceptCue, directions
+from engine.suspects.cues import ConceptCue, center_of, directions
 from engine.suspects.hosts import cohesion
 from engine.suspects.observations import Observations
 
@@ -38,7 +38,7 @@ def detect_concepts(seen: Observations, rng: np.random.Generator) -> list[Candid
     """Propose one candidate per group of alike, relevant, class-specific patches."""
     if seen.patches is None or seen.patch_shares is None or seen.rest is None or not len(seen):
         return []
-    center = np.nan_to_num(seen.rest).mean(axis=0)
+    center = center_of(seen.rest)
     spread = _Spread(seen, center)
     found: list[Candidate] = []
     for number in range(seen.classes):
@@ -142,7 +142,8 @@ def _shares(seen: Observations, spread: _Spread, rows: np.ndarray, means: np.nda
     for k in range(0, len(rows), CHUNK):
         chunk = rows[k : k + CHUNK]
         here = spread.patches(chunk) @ means.T >= CUT
-        parts.append(np.einsum("nt,ntk->nk", seen.patch_shares[chunk, :PATCHES], here))
+        known = np.nan_to_num(seen.patch_shares[chunk, :PATCHES])
+        parts.append(np.einsum("nt,ntk->nk", known, here))
     return np.concatenate(parts)
 
 

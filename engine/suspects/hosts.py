@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.suspects.candidate import Candidate
-from engine.suspects.cues import directions
+from engine.suspects.cues import center_of, directions
 from engine.suspects.observations import Observations
 
 MOST = 20_000  # photos that a mean is taken over
@@ -32,7 +32,7 @@ class Hosts:
 
     def __init__(self, seen: Observations) -> None:
         assert seen.rest is not None
-        self.units = directions(seen.rest, np.nan_to_num(seen.rest).mean(axis=0))
+        self.units = directions(seen.rest, center_of(seen.rest))
         self._seen = seen
         self._of_class: dict[int, float] = {}
 
@@ -46,7 +46,7 @@ class Hosts:
 
 def with_hosts(seen: Observations, candidates: list[Candidate]) -> list[Candidate]:
     """The candidates with "host_likeness" in their evidence, where the run has what it takes."""
-    if seen.rest is None:
+    if seen.rest is None or not candidates:
         return candidates
     hosts = Hosts(seen)
     return [replace(c, evidence={**c.evidence, "host_likeness": hosts.likeness(c)}) for c in candidates]

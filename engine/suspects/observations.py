@@ -90,7 +90,8 @@ class Observations:
 
 
 def relevancy_shares(maps: np.ndarray) -> np.ndarray:
-    """Positive part of maps [N, cells] divided by its sum; rows without any (or with NaN) are zero."""
+    """Positive part of maps [N, cells] divided by its sum; cells that are not finite count as zero,
+    and rows without any relevancy are zero."""
     positive = np.nan_to_num(np.maximum(maps, 0), nan=0.0, posinf=0.0).astype(np.float32)
     total = positive.sum(axis=1, keepdims=True)
     return np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)

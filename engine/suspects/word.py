@@ -36,6 +36,8 @@ def _of_word(seen: Observations, word: str, rows: np.ndarray, shares: np.ndarray
     classes = seen.predicted[rows]
     counts = np.bincount(classes[classes != NONE], minlength=seen.classes)
     total, known = sizes.sum(), counts.sum()
+    if not known:
+        return []
     purities = np.array([adjusted_purity(n, known - n, size / total) for n, size in zip(counts, sizes, strict=True)])
     number = int(purities.argmax())
     own = classes == number
