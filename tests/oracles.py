@@ -407,3 +407,251 @@ def _resampled(line: Array, size: int) -> Array:
         weights = [max(0.0, 1 - abs(k + 0.5 - (i + 0.5) * scale) / max(scale, 1)) for k in range(len(line))]
         out.append(np.array(weights) @ line / sum(weights))
     return np.array(out)
+
+
+def mean_pairwise_cosine(vectors: list[Array]) -> float:
+    """Mean cosine over all pairs of vectors; a zero vector has cosine 0 with all."""
+    total, pairs = 0.0, 0
+    for i in range(len(vectors)):
+        for j in range(i):
+            lengths = np.linalg.norm(vectors[i]) * np.linalg.norm(vectors[j])
+            total += vectors[i] @ vectors[j] / lengths if lengths > 0 else 0.0
+            pairs += 1
+    return total / pairs if pairs else 0.0
+
+
+def kappa(inside: float, outside: float, base: float) -> float:
+    """(p - base) / (1 - base) of a share p = inside / (inside + outside), at least 0; 0 where it is not defined."""
+    if inside + outside == 0 or base == 1:
+        return 0.0
+    return max(0.0, (inside / (inside + outside) - base) / (1 - base))
+
+
+def average_linkage(units: list[Array], cut: float) -> list[list[int]]:
+    """Join the two clusters with the highest mean cosine between their members, until it is below `cut`."""
+    clusters = [[i] for i in range(len(units))]
+    while len(clusters) > 1:
+        best, pair = -2.0, (0, 0)
+        for a in range(len(clusters)):
+            for b in range(a):
+                mean = sum(units[i] for i in clusters[a]) @ sum(units[j] for j in clusters[b])
+                mean /= len(clusters[a]) * len(clusters[b])
+                if mean > best:
+                    best, pair = mean, (a, b)
+        if best < cut:
+            break
+        joined = clusters[pair[0]] + clusters[pair[1]]
+        clusters = [cluster for k, cluster in enumerate(clusters) if k not in pair] + [joined]
+    return clusters
+
+
+def log_reach(members: int, of_class: int) -> float:
+    """ln n / ln N of n photos out of N."""
+    return np.log(members) / np.log(of_class)
+
+
+def concepts(patches: Array, shares: Array, rest: Array, predicted: Array, number: int) -> list[dict]:
+    """All groups of at least 5 photos' patches of one class: their mean, members, other photos and score.
+
+    patches [N, T, D], shares [N, T], rest [N, D], predicted [N]; everything is there and finite.
+    """
+    center = sum(rest) / len(rest)
+    unit = {
+        (n, t): (patches[n, t] - center) / np.linalg.norm(patches[n, t] - center)
+        for n in range(len(patches)) for t in range(patches.shape[1])
+    }  # fmt: skip
+    own = [n for n in range(len(patches)) if predicted[n] == number]
+    others = [n for n in range(len(patches)) if predicted[n] not in (number, -1)]
+    places = [place for place in unit if place[0] in own]
+    found = []
+    for cluster in average_linkage([unit[place] for place in places], 0.5):
+        chosen = [places[k] for k in cluster]
+        if len({n for n, _ in chosen}) < 5:
+            continue
+        mean = sum(unit[place] for place in chosen) / len(chosen)
+        likeness = {n: max(unit[n, t] @ mean for t in range(patches.shape[1])) for n in range(len(patches))}
+        members = sorted((n for n in own if likeness[n] >= 0.5), key=lambda n: -likeness[n])
+        elsewhere = [n for n in others if likeness[n] >= 0.5]
+        if len(members) < 5:
+            continue
+        looked = [sum(shares[n, t] for t in range(patches.shape[1]) if unit[n, t] @ mean >= 0.5) for n in members]
+        score = mean_pairwise_cosine([unit[place] for place in chosen])
+        score *= kappa(len(members), len(elsewhere), len(own) / (len(own) + len(others)))
+        score *= np.sqrt(sum(looked) / len(looked)) * log_reach(len(members), len(own))
+        found.append({"mean": mean, "members": members, "elsewhere": elsewhere, "score": score})
+    return sorted(found, key=lambda one: -one["score"])
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Value below which a share of the values lies, on the straight line between its neighbours."""
+    values = sorted(values)
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (place - low) * (values[high] - values[low])
+
+
+def place_cells(shares: Array, predicted: Array, number: int) -> list[int]:
+    """Cells whose mean share in one class lies 4 standard errors and 1.5 times above the mean of the other classes'
+    means: shares [N, cells]; every class has at least 5 samples."""
+    others = sorted({int(one) for one in predicted} - {number, -1})
+    found = []
+    for cell in range(shares.shape[1]):
+        mean, error = {}, {}
+        for one in [number, *others]:
+            values = [shares[n, cell] for n in range(len(shares)) if predicted[n] == one]
+            mean[one] = sum(values) / len(values)
+            error[one] = sum((value - mean[one]) ** 2 for value in values) / len(values) ** 2
+        usual = sum(mean[one] for one in others) / len(others)
+        width = np.sqrt(error[number] + sum(error[one] for one in others) / len(others) ** 2)
+        if mean[number] - usual > 4 * width and mean[number] > 1.5 * usual:
+            found.append(cell)
+    return found
+
+
+def place(shares: Array, predicted: Array, number: int, cells: list[int]) -> dict:
+    """Members, other photos and score of a place: shares [N, cells], at the best of four cuts."""
+    inside = [sum(row[cell] for cell in cells) for row in shares]
+    own = [n for n in range(len(shares)) if predicted[n] == number]
+    others = [n for n in range(len(shares)) if predicted[n] not in (number, -1)]
+    best = {"score": -1.0}
+    for share in (0.8, 0.9, 0.95, 0.99):
+        cut = quantile([inside[n] for n in others], share)
+        members = sorted((n for n in own if inside[n] > cut), key=lambda n: -inside[n])
+        elsewhere = [n for n in others if inside[n] > cut]
+        if len(members) < 5:
+            continue
+        excess = sum(inside[n] for n in members) / len(members) - sum(inside[n] for n in others) / len(others)
+        score = 0.7 * mean_pairwise_cosine([shares[n] for n in members]) * np.sqrt(max(excess, 0))
+        score *= kappa(len(members), len(elsewhere), len(own) / (len(own) + len(others)))
+        score *= log_reach(len(members), len(own))
+        if score > best["score"]:
+            best = {"score": score, "members": members, "elsewhere": elsewhere}
+    return best
+
+
+def holding(here: list[bool], predicted: Array, number: int) -> dict:
+    """Members, other photos and score of a property that some samples [N] have."""
+    own = [n for n in range(len(here)) if predicted[n] == number]
+    others = [n for n in range(len(here)) if predicted[n] not in (number, -1)]
+    members, elsewhere = [n for n in own if here[n]], [n for n in others if here[n]]
+    if len(members) < 5:
+        return {"score": 0.0}
+    score = 0.4 * kappa(len(members), len(elsewhere), len(own) / (len(own) + len(others)))
+    score *= np.sqrt(max(len(members) / len(own) - len(elsewhere) / len(others), 0))
+    score *= log_reach(len(members), len(own))
+    return {"score": score, "members": members, "elsewhere": elsewhere}
+
+
+def best_tail(values: list[float], predicted: Array, number: int) -> dict:
+    """The tail ("low" or "high", from a cut) of a number, known of each sample, that scores highest."""
+    best = {"score": 0.0}
+    for side in ("low", "high"):
+        for step in range(19):
+            cut = quantile(values, 0.05 + step * 0.05)
+            one = holding([value >= cut if side == "low" else value <= cut for value in values], predicted, number)
+            if one["score"] > best["score"]:
+                best = {**one, "side": side, "cut": cut}
+    return best
+
+
+def word(texts: list[list[tuple[str, float]]], predicted: Array, name: str, number: int) -> dict:
+    """Purity, members, other texts and score of a word in texts of (word, relevancy), each word once."""
+    own, others, size, known = {}, [], 0, 0
+    for n, text in enumerate(texts):
+        known += predicted[n] != -1
+        size += predicted[n] == number
+        total = sum(value for _, value in text)
+        for one, value in text:
+            if one == name and total > 0 and value / total >= 0.5 / len(text):
+                if predicted[n] == number:
+                    own[n] = value / total
+                elif predicted[n] != -1:
+                    others.append(n)
+    purity = kappa(len(own), len(others), size / known)
+    score = purity * np.sqrt(sum(own.values()) / len(own)) * log_reach(len(own), size) if own else 0.0
+    return {"purity": purity, "score": score, "members": sorted(own, key=lambda n: -own[n]), "elsewhere": others}
+
+
+def queue(scores: list[float], members: list[set], classes: list[int]) -> list[tuple[int, float]]:
+    """(candidate, score) one after the other, where photos that were accounted for in its class count a quarter."""
+    waiting, done, order = list(range(len(scores))), {number: set() for number in classes}, []
+    while waiting:
+        now = {k: scores[k] * (1 - 0.75 * len(members[k] & done[classes[k]]) / len(members[k])) for k in waiting}
+        best = max(waiting, key=lambda k: now[k])
+        order.append((best, now[best]))
+        waiting.remove(best)
+        done[classes[best]] |= members[best]
+    return order
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The shares p for which k of n lies 1.96 standard deviations of a binomial away, by halving."""
+
+    def edge(inside: float, outside: float) -> float:
+        for _ in range(100):
+            p = (inside + outside) / 2
+            if abs(k / n - p) <= 1.96 * np.sqrt(p * (1 - p) / n):
+                inside = p
+            else:
+                outside = p
+        return inside
+
+    return edge(k / n, 0.0), edge(k / n, 1.0)
+
+
+def bootstrap(values: list[float], seed: int) -> tuple[float, float]:
+    """2.5 % and 97.5 % quantile of the means of 2000 samples, drawn with replacement."""
+    draws = np.random.default_rng(seed).integers(0, len(values), (2000, len(values)))
+    means = [sum(values[k] for k in draw) / len(values) for draw in draws]
+    return quantile(means, 0.025), quantile(means, 0.975)
+
+
+def verdict(change: list[float], control: list[float]) -> str:
+    """What changes under a cue, beside those under its control, prove: "verified", "refuted" or "unverified"."""
+    low, high = bootstrap(change, 0)
+    if sum(change) / len(change) >= 0.05 and low > bootstrap(control, 0)[1]:
+        return "verified"
+    return "refuted" if high < 0.05 else "unverified"
+
+
+def cell_of_pixel(y: int, x: int, size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+    """The cell that a pixel's center lies in, in whole numbers."""
+    return (2 * y + 1) * grid[0] // (2 * size[0]), (2 * x + 1) * grid[1] // (2 * size[1])
+
+
+def push_pull(image: Array, known: Array) -> Array:
+    """One channel [H, W] continued where it is not known: means of the known of 2 x 2 pixels, again and again, then
+    back, each level filled from the one above by lines between the centers of its pixels."""
+    height, width = image.shape
+    if (height, width) == (1, 1):
+        return image * known
+    small = np.zeros(((height + 1) // 2, (width + 1) // 2))
+    there = np.zeros(small.shape)
+    for y, x in np.ndindex(small.shape):
+        block = [(i, j) for i in (2 * y, 2 * y + 1) for j in (2 * x, 2 * x + 1) if i < height and j < width]
+        values = [image[place] for place in block if known[place]]
+        if values:
+            small[y, x], there[y, x] = sum(values) / len(values), 1
+    above = push_pull(small, there)
+    out = image * known
+    for y, x in np.ndindex(image.shape):
+        if not known[y, x]:
+            i, j = ((p + 0.5) * above.shape[d] / image.shape[d] - 0.5 for d, p in enumerate((y, x)))
+            out[y, x] = _between(above, i, j)
+    return out
+
+
+def _between(board: Array, y: float, x: float) -> float:
+    """The value at a place between pixels; beyond the outer centers it is that of the edge."""
+    y, x = min(max(y, 0), board.shape[0] - 1), min(max(x, 0), board.shape[1] - 1)
+    i, j = int(y), int(x)
+    below, right = min(i + 1, board.shape[0] - 1), min(j + 1, board.shape[1] - 1)
+    top = board[i, j] + (x - j) * (board[i, right] - board[i, j])
+    bottom = board[below, j] + (x - j) * (board[below, right] - board[below, j])
+    return top + (y - i) * (bottom - top)
+
+
+def without(text: str, word: str) -> str:
+    """A text of words that are separated by spaces, without one of them."""
+    return " ".join(one for one in text.split(" ") if one.lower() != word)
