@@ -1,5 +1,6 @@
 """Does an audit find the cues that a model relies on? Generated datasets with planted cues, ours beside its rivals.
 
+    python benchmarks/suspects.py --real DIR [--models FOLDER] [--json FILE]
     python benchmarks/suspects.py [--json FILE] [--settings 200] [--workers 2] [--only KIND] [--auditors NAME ...]
                                   [--again NAME ...] [--cache FOLDER]
 
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import report
+from benchmarks.spurious.real import CASES, make_models, real_row
 from benchmarks.spurious.run import AUDITORS, CACHE, RIVALS, run
 from benchmarks.spurious.score import Row, relied_shares, summarise
 from benchmarks.spurious.settings import KINDS, plan
@@ -48,7 +50,29 @@ def main() -> None:
     parser.add_argument("--auditors", nargs="+", choices=list(AUDITORS), default=list(RIVALS))
     parser.add_argument("--again", nargs="+", choices=list(AUDITORS), default=[], help="run these anew")
     parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--real", type=Path, metavar="DIR", help="real photos with planted cues, instead")
+    parser.add_argument("--models", type=Path, help="with --real: where its classifiers lie, or are made")
     options = parser.parse_args()
+    if options.real is not None:
+        real(options.real, options.models or options.cache / "models", options.cache, options.json)
+    else:
+        generated(options)
+
+
+def real(folder: Path, models: Path, cache: Path, file: Path | None) -> None:
+    """Audit the real photos with each classifier."""
+    models = make_models(folder, models)
+    console, rows, suspects = Console(stderr=True), [], []
+    for model, split, method in CASES:
+        row, found = real_row(folder, models, cache, model, split, method)
+        rows.append(row)
+        suspects += found
+        console.print(row)
+    report("suspects_real", rows, file, suspects=suspects)
+
+
+def generated(options: argparse.Namespace) -> None:
+    """Generate datasets, train, audit, and print a table."""
     specs = plan(options.settings, options.seed)
     if options.only:
         specs = [spec for spec in specs if options.only in {cue.kind for cue in spec.cues}]

@@ -232,9 +232,7 @@ def suspects(
     verify: Annotated[bool, typer.Option(help="Test them by intervention; needs the pictures and the model.")] = True,
     photos: Annotated[int, typer.Option(help="Photos per suspect that are intervened on.")] = 20,
     permutations: Annotated[int, typer.Option(help="Searches on permuted predictions, to know chance.")] = 5,
-    sample: Annotated[
-        int, typer.Option(help="Samples that are searched, at random if there are more.")
-    ] = 200_000,
+    sample: Annotated[int, typer.Option(help="Samples that are searched, at random if there are more.")] = 200_000,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     data: Annotated[str | None, typer.Option(metavar="PATH", help="Where the run's data lie now.")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Where the run's model lies now.")] = None,
@@ -330,8 +328,9 @@ def demo(
         return
     with _interruptible():
         from jobs.demo.command import run_demo
+        from jobs.suspects.show import Steps
 
-        result = run_demo(store, data, limit=limit, reporter=_display)
+        result = run_demo(store, data, limit=limit, reporter=_display, steps=Steps())
     if json:
         emit_json(result.to_json())
 

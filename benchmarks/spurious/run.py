@@ -17,18 +17,18 @@ from benchmarks.spurious.backbone import ensure_backbone
 from benchmarks.spurious.case import AUDITED, Case, Pools, build_case, load_pools
 from benchmarks.spurious.chance import chance
 from benchmarks.spurious.domino import domino
-from benchmarks.spurious.ours import ours
+from benchmarks.spurious.ours import OURS
 from benchmarks.spurious.score import Row, flagged_classes, hits_of, rank_of, too_rare
 from benchmarks.spurious.settings import DatasetSpec
 from benchmarks.spurious.slices import Auditor, Slice
 from benchmarks.spurious.spray import spray
 
-AUDITORS: dict[str, Auditor] = {"ours": ours, "spray": spray, "domino": domino, "random": chance}
+AUDITORS: dict[str, Auditor] = {**OURS, "spray": spray, "domino": domino, "random": chance}
 RIVALS = ("spray", "domino", "random")
-ALARMING = frozenset({"ours"})
+ALARMING = frozenset(OURS)
 """Auditors that raise alarms and are therefore asked about the cue-free twin too; the rivals never do."""
 Key = tuple[str, str]
-CACHE = Path.home() / ".cache" / "relevancy-audit" / "benchmarks"
+CACHE = Path.home() / ".cache" / "relevancy-audit" / "benchmarks" / "spurious"
 
 
 def case_rows(case: Case) -> list[Row]:

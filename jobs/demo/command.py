@@ -16,32 +16,39 @@ from jobs.demo.dataset import write_dataset
 from jobs.demo.shares import read_findings
 from jobs.demo.tables import class_rows, class_table, cue_rows, cue_table, pair_rows, pair_table
 from jobs.errors import JobError
+from jobs.suspects.show import suspect_lines
 
 if TYPE_CHECKING:
     from jobs.pipeline.progress import Reporter
     from jobs.run import RunResult
+    from jobs.suspects.command import SuspectsResult
+    from jobs.suspects.show import Steps
 
 SEED = 11
 """Seed of the audited pictures; the models were trained on another one."""
 PER_SPLIT = 150
+SHOWN = 5  # suspects that are printed
 WEIGHTS = Path(__file__).parent / "weights"
 CLASS_TARGET, PAIR_TARGET = "predicted", "clip-score"
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found. `classes`, `cues` and `pairs` are the rows of its three tables."""
+    """What the demo found. `classes`, `cues` and `pairs` are the rows of its three tables, `found` is the document of
+    `suspects` on the classifier's run."""
 
     runs: list[dict[str, Any]]
     seconds: float
     classes: list[dict[str, Any]] = field(default_factory=list)
     cues: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `demo --json`: the fields of the classifier's run, then all runs and the tables."""
+        """The document of `demo --json`: the fields of the classifier's run and of its suspects, then all runs and the
+        tables. `samples` and `seconds` are those of the run."""
         tables = {"classes": self.classes, "cues": self.cues, "pairs": self.pairs}
-        return {**self.runs[0], "runs": self.runs, "demo_seconds": self.seconds, **tables}
+        return {**self.found, **self.runs[0], "runs": self.runs, "demo_seconds": self.seconds, **tables}
 
 
 def _paint(folder: Path, counts: dict[str, int], name: str, console: Console) -> Path:
@@ -79,6 +86,18 @@ def _audit(manifest: Path, model: str, target: str, store: Path, reporter: Repor
     return run_audit(spec.checked(), progress=reporter)
 
 
+def _suspects(run: RunResult, steps: Steps | None) -> SuspectsResult:
+    """Search the classifier's run, and test what was found."""
+    from jobs.suspects.command import find_suspects
+    from jobs.suspects.spec import SuspectsSpec
+
+    spec = SuspectsSpec(run=run.run, store=run.store)
+    if steps is None:
+        return find_suspects(spec)
+    with steps:
+        return find_suspects(spec, steps)
+
+
 def _tables(result: RunResult, manifest: Path, target: str) -> list[Any]:
     from storage import Store
 
@@ -92,12 +111,14 @@ def run_demo(
     *,
     limit: int | None = None,
     reporter: Callable[[], Reporter] | None = None,
+    steps: Steps | None = None,
     console: Console | None = None,
 ) -> DemoResult:
-    """Paint, audit, print. Everything is made from seeds and the committed weights; nothing is downloaded.
+    """Paint, audit, search, print. Everything is made from seeds and the committed weights; nothing is downloaded.
 
-    `limit` is the number of pictures per split (150). A second call finds the data and the explanations there and
-    only prints. `reporter()` makes a progress display per run; tables go to `console` (default: stderr).
+    `limit` is the number of pictures per split (150). A second call finds the data, the explanations and the tested
+    suspects there and only prints. `reporter()` makes a progress display per run, `steps` shows the search; tables go
+    to `console` (default: stderr).
     """
     started, console = time.monotonic(), console or Console(stderr=True)
     if limit is not None and limit < 1:
@@ -113,5 +134,10 @@ def run_demo(
     tables = class_rows(found), cue_rows(found), pair_rows(matched)
     for table in (class_table(tables[0]), cue_table(tables[1]), pair_table(tables[2])):
         console.print(table)
+    suspects = _suspects(classified, steps)
+    for line in suspect_lines(suspects, SHOWN):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"look at them: {runs[0].dashboard}", markup=False, soft_wrap=True)
-    return DemoResult([run.to_json() for run in runs], round(time.monotonic() - started, 2), *tables)
+    return DemoResult(
+        [run.to_json() for run in runs], round(time.monotonic() - started, 2), *tables, suspects.to_json()
+    )

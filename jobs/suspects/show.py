@@ -55,16 +55,18 @@ class Steps:
             self.bars.stop()
 
 
-def suspect_lines(result: SuspectsResult) -> list[str]:
-    """The ranked list, three lines each, and what chance alone would give."""
+def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
+    """The ranked list (of `most` suspects), a few lines each, and what chance alone would give."""
     lines = [f"{result.run}: {len(result.suspects)} suspects in {result.samples:,} samples ({result.seconds:.1f} s)"]
-    for one in result.suspects:
+    for one in result.suspects[:most]:
         flag = "PROBABLY SPURIOUS, " if one["flagged"] else ""
         lines += [
             f"{one['rank']:>3}. {one['class_name']}: {one['name']} ({one['kind']}, {one['n']} photos, "
             f"{one['share']:.0%} of the class), {flag}{one['status']}",
             *(f"     {line}" for line in evidence_lines(one)),
         ]
+    if most is not None and len(result.suspects) > most:
+        lines.append(f"     and {len(result.suspects) - most} more (`python -m jobs suspects {result.run}` lists all)")
     lines += [f"note: {note}" for note in result.notes]
     if result.suspects:
         chance = result.chance

@@ -76,6 +76,15 @@ def test_the_tables_are_printed(result: DemoResult, printed: io.StringIO) -> Non
     assert all(name in text for name in (*CLASSES, *CUE_CLASSES, "aligned", "conflicting", "clean", "CLIPScore"))
 
 
+def test_suspects_are_printed_and_no_clean_class_is_flagged(result: DemoResult, printed: io.StringIO) -> None:
+    suspects = result.to_json()["suspects"]
+    first = [row for row in suspects if row["flagged"]]
+    assert {row["class_name"] for row in first} <= set(CUE_CLASSES.values()), "a clean class was called spurious"
+    assert all(row["status"] == "verified" for row in first) and first
+    assert [row["rank"] for row in suspects] == list(range(1, len(suspects) + 1))
+    assert "PROBABLY SPURIOUS" in printed.getvalue() and "by chance alone" in printed.getvalue()
+
+
 def test_a_second_call_explains_nothing_anew(result: DemoResult, place: Path) -> None:
     again = run_demo(place / "store", place / "data", limit=LIMIT, console=Console(file=io.StringIO()))
     assert [run["explained"] for run in again.runs] == [0, 0]
