@@ -19,7 +19,8 @@ def pixels_of(cells: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -
 
 
 def control_cells(cells: np.ndarray, grid: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """As many other cells of the same picture, [h * w] boolean: the same shape elsewhere where it fits, else at random.
+    """As many other cells of the same picture, [h * w] boolean: the same shape elsewhere where it fits (it may go over
+    an edge and come in at the opposite one), else at random.
 
     When more than half of the picture is the cue, the control is all that is left: smaller than the cue.
     """

@@ -9,6 +9,8 @@ import numpy as np
 
 from engine.interventions.effect import Effect, effect_of
 
+WORD = re.compile(r"\w+(?:['’-]\w+)*")  # "don't" is one word, and no place where "don" occurs
+
 ScoreTexts = Callable[[Sequence[str]], np.ndarray]
 """Texts -> class probabilities [B, C]."""
 
@@ -53,11 +55,11 @@ def without_word(text: str, word: str) -> str:
     """The text without any occurrence of a word, whatever its case; as it is where the word is '' or absent."""
     if not word:
         return text
-    found = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", " ", text, flags=re.IGNORECASE)
+    found = WORD.sub(lambda other: " " if other.group().lower() == word.lower() else other.group(), text)
     return text if found == text else " ".join(found.split())
 
 
 def _other_word(text: str, word: str, rng: np.random.Generator) -> str:
     """Another word of the text, chosen at random; '' when it has none."""
-    words = [other for other in dict.fromkeys(re.findall(r"\w+", text.lower())) if other != word.lower()]
+    words = [other for other in dict.fromkeys(WORD.findall(text.lower())) if other != word.lower()]
     return str(rng.choice(words)) if words else ""
