@@ -56,7 +56,8 @@ def test_order_is_that_of_the_plain_writing(seed):
     ]
     expected = oracles.queue([c.score for c in some], [set(c.members) for c in some], [c.class_index for c in some])
     found = ranked(some)
-    assert [next(k for k, c in enumerate(some) if c.members is one.members) for one in found] == [k for k, _ in expected]
+    order = [next(k for k, c in enumerate(some) if c.members is one.members) for one in found]
+    assert order == [k for k, _ in expected]
     assert [one.score for one in found] == pytest.approx([score for _, score in expected])
     assert [c.score for c in ranked(some, 4)] == [c.score for c in found[:4]]
 

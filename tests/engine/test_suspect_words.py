@@ -13,7 +13,7 @@ FILLERS = ["the", "film", "was", "quite", "long", "and", "loud"]
 
 
 def texts(seed: int = 0, noticed: float = 2.0, without: int = 0):
-    """"Spielberg" in 14 of 25 texts of class 1 and in 2 of class 0; other words in any."""
+    """ "Spielberg" in 14 of 25 texts of class 1 and in 2 of class 0; other words in any."""
     rng = np.random.default_rng(seed)
     predicted = planted.predictions(rng, 3, 25, without)
     rows, others = (rng.choice(np.flatnonzero(predicted == k), n, replace=False) for k, n in ((1, 14), (0, 2)))
