@@ -25,6 +25,7 @@ class Candidate:
         score: 0..1, larger is more suspicious; comparable between detectors by `expected` of the permuted runs.
         cue: how to find it again.
         evidence: the numbers behind the score.
+        association: the score before the ranking discounted what others have accounted for; what chance is compared to.
         also: what other detectors, or other properties, say of the same photos (filled in by the ranking).
     """
 
@@ -37,6 +38,12 @@ class Candidate:
     cue: Cue
     evidence: dict[str, float] = field(default_factory=dict)
     also: tuple[Candidate, ...] = ()
+    association: float = float("nan")
+
+    def __post_init__(self) -> None:
+        """Remember the score before any ranking takes from it."""
+        if np.isnan(self.association):
+            object.__setattr__(self, "association", self.score)
 
     @property
     def testable(self) -> bool:

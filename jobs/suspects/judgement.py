@@ -44,7 +44,7 @@ def is_flagged(
 
     An honest part with one look is used as well; that is why being verified is not enough (docs/suspects.md).
     """
-    if one.kind not in KINDS or status != "verified" or one.score <= highest_by_chance:
+    if one.kind not in KINDS or status != "verified" or one.association <= highest_by_chance:
         return False
     if on_object is not None:
         return off_object(on_object) and one.score >= STRONG / 2

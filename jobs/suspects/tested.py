@@ -37,7 +37,7 @@ class Tested:
     def read(cls, row: Mapping[str, Any], photos: int) -> Tested | None:
         """What an earlier call kept; None where it tested nothing, or another number of samples."""
         evidence = row["evidence"]
-        if evidence.get("tested_on") != photos:
+        if evidence.get("tested_on") != photos:  # also where nothing was tested
             return None
         return cls(
             status=row["status"],
