@@ -68,7 +68,9 @@ def vocabulary(pool: Pool) -> list[str]:
 def train_words(spec: DatasetSpec, planted: Planted, words: list[str], folder: Path, recipe: Recipe) -> None:
     """Train a BERT of two layers from scratch and save it with its tokenizer as a transformers folder."""
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.manual_seed(spec.seed)
     names = dict(enumerate(spec.classes))
     config = BertConfig(
@@ -91,4 +93,7 @@ def train_words(spec: DatasetSpec, planted: Planted, words: list[str], folder: P
 
 def load_words_model(folder: Path) -> LoadedModel:
     """What :func:`train_words` saved."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     return load_model(f"hf:{folder}")
