@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
 from engine.suspects.cues import ConceptCue, center_of, directions
@@ -38,33 +39,28 @@ def detect_concepts(seen: Observations, rng: np.random.Generator) -> list[Candid
     """Propose one candidate per group of alike, relevant, class-specific patches."""
     if seen.patches is None or seen.patch_shares is None or seen.rest is None or not len(seen):
         return []
-    center = center_of(seen.rest)
-    spread = _Spread(seen, center)
+    center, units = center_of(seen.rest), patch_directions(seen)
     found: list[Candidate] = []
     for number in range(seen.classes):
         own = seen.of_class(number)
         if len(own) >= FEWEST:
-            found += _of_class(seen, spread, number, own, center, rng)
+            found += _of_class(seen, units, number, own, center, rng)
     return found
 
 
-class _Spread:
-    """Directions of the patches of any photos."""
-
-    def __init__(self, seen: Observations, center: np.ndarray) -> None:
-        self.seen, self.center = seen, center
-
-    def patches(self, rows: np.ndarray) -> np.ndarray:
-        """Directions [n, T, D] of the patches of some photos."""
-        assert self.seen.patches is not None
-        return directions(self.seen.patches[rows, :PATCHES], self.center)
+def patch_directions(seen: Observations) -> np.ndarray:
+    """Directions [N, T, D] of the patches, seen from the mean of what no photo was looked at for."""
+    assert seen.patches is not None and seen.rest is not None
+    patches, rest = seen.patches, seen.rest
+    return seen.kept("patch directions", (patches, rest), lambda: directions(patches[:, :PATCHES], center_of(rest)))
 
 
 def _of_class(
-    seen: Observations, spread: _Spread, number: int, own: np.ndarray, center: np.ndarray, rng: np.random.Generator
+    seen: Observations, units: np.ndarray, number: int, own: np.ndarray, center: np.ndarray, rng: np.random.Generator
 ) -> list[Candidate]:
+    """The candidates of one class. `units` [N, T, D] are the directions of all patches, `own` the class's rows."""
     sample = own if len(own) <= PHOTOS else np.sort(rng.choice(own, PHOTOS, replace=False))
-    clusters = list(_clusters(spread.patches(sample)))
+    clusters = list(_clusters(units[sample]))
     if not clusters:
         return []
     others = np.flatnonzero((seen.predicted != number) & (seen.predicted >= 0))
@@ -72,8 +68,8 @@ def _of_class(
     if weight > 1:
         others = np.sort(rng.choice(others, OTHERS, replace=False))
     means = np.stack([cluster.mean for cluster in clusters])
-    inside, outside = _likeness(spread, own, means), _likeness(spread, others, means)
-    shares = _shares(seen, spread, own, means)
+    inside, outside = _likeness(units, own, means), _likeness(units, others, means)
+    shares = _shares(seen, units, own, means)
     single = []
     for k, cluster in enumerate(clusters):
         members = np.flatnonzero(inside[:, k] >= CUT)
@@ -124,24 +120,24 @@ def _clusters(patches: np.ndarray) -> Iterator[_Cluster]:
 
 def cosine_distances(units: np.ndarray) -> np.ndarray:
     """Condensed cosine distances of n vectors of length 1, [n (n - 1) / 2] float64."""
-    upper = np.triu_indices(len(units), 1)
-    return np.clip(1.0 - (units @ units.T)[upper], 0.0, 2.0).astype(np.float64)
+    distances = np.clip(1.0 - units @ units.T, 0.0, 2.0).astype(np.float64)
+    return squareform(distances, checks=False)
 
 
-def _likeness(spread: _Spread, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+def _likeness(units: np.ndarray, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Largest mean cosine of a photo's patches to each cluster, [n, K]."""
     chunks = [rows[k : k + CHUNK] for k in range(0, len(rows), CHUNK)]
-    parts = [(spread.patches(chunk) @ means.T).max(axis=1) for chunk in chunks]
+    parts = [(units[chunk] @ means.T).max(axis=1) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros((0, len(means)), np.float32)
 
 
-def _shares(seen: Observations, spread: _Spread, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+def _shares(seen: Observations, units: np.ndarray, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Share of each photo's relevancy on patches of each cluster, [n, K]."""
     assert seen.patch_shares is not None
     parts = []
     for k in range(0, len(rows), CHUNK):
         chunk = rows[k : k + CHUNK]
-        here = spread.patches(chunk) @ means.T >= CUT
+        here = units[chunk] @ means.T >= CUT
         known = np.nan_to_num(seen.patch_shares[chunk, :PATCHES])
         parts.append(np.einsum("nt,ntk->nk", known, here))
     return np.concatenate(parts)

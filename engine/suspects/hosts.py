@@ -32,7 +32,8 @@ class Hosts:
 
     def __init__(self, seen: Observations) -> None:
         assert seen.rest is not None
-        self.units = directions(seen.rest, center_of(seen.rest))
+        rest = seen.rest
+        self.units = seen.kept("rest directions", (rest,), lambda: directions(rest, center_of(rest)))
         self._seen = seen
         self._of_class: dict[int, float] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,6 +46,12 @@ class Words:
     words: np.ndarray
     shares: np.ndarray
 
+    def taken(self, rows: np.ndarray) -> Words:
+        """The words of the samples at positions `rows`, ascending."""
+        place = np.searchsorted(rows, self.rows).clip(max=max(len(rows) - 1, 0))
+        here = rows[place] == self.rows if len(rows) else np.zeros(len(self.rows), bool)
+        return replace(self, rows=place[here], words=self.words[here], shares=self.shares[here])
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -72,6 +78,7 @@ class Observations:
     rest: np.ndarray | None = None
     properties: Mapping[str, Property] = field(default_factory=dict)
     words: Words | None = None
+    _kept: dict[str, tuple[tuple[np.ndarray, ...], np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         """N, the number of samples."""
@@ -81,12 +88,37 @@ class Observations:
         """Rows of the samples that are predicted as a class."""
         return np.flatnonzero(self.predicted == number)
 
+    def kept(self, name: str, sources: tuple[np.ndarray, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """An array that follows from `sources` alone: made once, and shared with copies that have the same ones."""
+        known = self._kept.get(name)
+        if known is None or any(one is not other for one, other in zip(known[0], sources, strict=True)):
+            self._kept[name] = (sources, make())
+        return self._kept[name][1]
+
+    def taken(self, rows: np.ndarray) -> Observations:
+        """The samples at positions `rows`, ascending."""
+        return replace(
+            self,
+            predicted=self.predicted[rows],
+            shares=_taken(self.shares, rows),
+            patches=_taken(self.patches, rows),
+            patch_shares=_taken(self.patch_shares, rows),
+            rest=_taken(self.rest, rows),
+            properties={name: one.taken(rows) for name, one in self.properties.items()},
+            words=None if self.words is None else self.words.taken(rows),
+            _kept={},
+        )
+
     def permuted(self, rng: np.random.Generator) -> Observations:
         """The same samples with the predictions dealt out anew: no cue is associated with any class any more."""
         known = np.flatnonzero(self.predicted != NONE)
         predicted = self.predicted.copy()
         predicted[known] = rng.permutation(predicted[known])
         return replace(self, predicted=predicted)
+
+
+def _taken(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if array is None else array[rows]
 
 
 def relevancy_shares(maps: np.ndarray) -> np.ndarray:
