@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,10 @@ def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
             "or --no-verify"
         )
     name, checkpoint = spec.model or str(record.model.get("name")), spec.checkpoint or record.spec.get("checkpoint")
+    if checkpoint and not Path(checkpoint).is_file():
+        raise JobError(
+            f"{checkpoint}: no such file (the weights of run {record.run_id!r}); give --checkpoint, or --no-verify"
+        )
     if record.spec.get("weights") is not None and weights_hash(name, checkpoint) != record.spec["weights"]:
         raise JobError(
             f"the model {name} is not what run {record.run_id!r} was made with (it is gone, or its weights "

@@ -45,7 +45,8 @@ class SuspectsSpec:
 
     def checked(self) -> SuspectsSpec:
         """This spec, or `JobError` for a value that makes no sense."""
-        for name, low in (("top", 0), ("photos", 2), ("permutations", 0), ("sample", 1), ("batch_size", 1)):
+        lowest = (("top", 0), ("photos", 2), ("permutations", 0), ("seed", 0), ("sample", 1), ("batch_size", 1))
+        for name, low in lowest:
             value = getattr(self, name)
             if value < low:
                 raise JobError(f"--{name.replace('_', '-')} {value}: must be at least {low}")
