@@ -1,16 +1,29 @@
-"""Tiny models in folders, as timm and open_clip save them, and small folders of pictures."""
+"""Tiny models in folders, as timm and open_clip save them, small folders of pictures, and commands on them."""
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+
+from jobs.cli import main
+from jobs.run import run_audit
+from jobs.spec import RunSpec
+from jobs.suspects.command import find_suspects
+from jobs.suspects.spec import SuspectsSpec
+from tests.jobs.processes import ENVIRONMENT, ROOT, Command, Start
 
 CLASSES = ["cat", "dog", "fox"]
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -91,3 +104,117 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noise(root / f"cat/{i}.png", i), noise(root / f"dog/{i}.png", 100 + i)
     (root / "dog/text.png").write_text("not a picture")
     return root
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def jobs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """`jobs("list", "--store", path)`, in this process."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Answer(code, *capsys.readouterr())
+
+    yield call
+    import logging
+
+    logging.disable(logging.NOTSET)
+
+
+def assert_refused(answer: Answer, *words: str) -> None:
+    """Exit code 2, nothing on stdout, exactly one line on stderr, which says these words."""
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.startswith("error: ") and answer.err.count("\n") == 1, answer.err
+    for word in words:
+        assert word in answer.err, answer.err
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.jobs.process_server"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture
+def start(server: subprocess.Popen[str], tmp_path: Path) -> Start:
+    """`start("run", "--data", ...)` begins a command and returns at once."""
+
+    def begin(*arguments: object, file_limit: int | None = None) -> Command:
+        out, err = tmp_path / "stdout", tmp_path / "stderr"
+        argv = [str(argument) for argument in arguments]
+        request = {"argv": argv, "stdout": str(out), "stderr": str(err), "file_limit": file_limit}
+        assert server.stdin is not None and server.stdout is not None
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return Command(server, int(server.stdout.readline()), out, err)
+
+    return begin
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A finished run named "demo" of the demo's trained ViT, and what the first search in it printed.
+
+    The manifest has labels, masks, `camera` (old for pictures with a tag, a planted cue of boats) and `synset`
+    (another word for the label). Tests that change anything work on a copy of the store.
+    """
+
+    data: Path
+    model: str
+    store: Path
+    found: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
+    """90 scenes with planted cues, explained and searched once."""
+    from jobs.demo.command import SEED, WEIGHTS
+    from jobs.demo.dataset import write_dataset
+
+    folder = tmp_path_factory.mktemp("audited")
+    counts = dict.fromkeys(("aligned", "conflicting", "clean"), 30)
+    with write_dataset(folder / "data", SEED, counts).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    data = write_manifest(
+        folder / "data/scenes.csv",
+        [
+            {
+                **{name: row[name] for name in ("image", "label", "mask")},
+                "camera": "old" if row["cue"] == "tag" else "new",
+                "synset": f"n{len(row['label'])}{row['label']}",
+            }
+            for row in rows
+        ],
+    )
+    model = f"timm:local-dir:{shutil.copytree(WEIGHTS / 'vit', folder / 'vit')}"
+    store = folder / "store"
+    run_audit(RunSpec(str(data), model, store=str(store), workers=0, device="cpu", name="demo", part_size=16))
+    return Audited(data, model, store, find_suspects(SuspectsSpec(store=str(store))).to_json())
+
+
+def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
+    """A CSV file of rows with the same keys."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def copied(audited: Audited, tmp_path: Path) -> Path:
+    """A copy of the audited store."""
+    return shutil.copytree(audited.store, tmp_path / "store")

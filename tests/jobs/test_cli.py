@@ -5,50 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from jobs.cli import main
 from storage import SCHEMA_VERSION
-from tests.jobs.conftest import noise, save_vit
+from tests.jobs.conftest import assert_refused, noise, save_vit
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def jobs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """`jobs("list", "--store", path)`, in this process."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-    def call(*arguments: object) -> Answer:
-        capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        return Answer(code, *capsys.readouterr())
-
-    yield call
-    import logging
-
-    logging.disable(logging.NOTSET)
-
-
-def assert_refused(answer: Answer, *words: str) -> None:
-    """Exit code 2, nothing on stdout, exactly one line on stderr, which says these words."""
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    assert answer.err.startswith("error: ") and answer.err.count("\n") == 1, answer.err
-    for word in words:
-        assert word in answer.err, answer.err
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +19,11 @@ import pytest
 from jobs.cli import main
 from storage import Store, list_runs
 from tests.jobs.conftest import noise
+from tests.jobs.processes import ENVIRONMENT, ROOT, Start, until
 
-ROOT = Path(__file__).parents[2]
 SAMPLES, BAD = 320, "119.png"
 PART = 8
 PARTS = SAMPLES // PART
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-@dataclass
-class Command:
-    """One running `python -m jobs ...`; see process_server.py."""
-
-    server: subprocess.Popen[str]
-    pid: int
-    stdout: Path
-    stderr: Path
-    started: float = field(default_factory=time.monotonic)
-
-    def wait(self) -> int:
-        """Exit code, negative for a signal."""
-        assert self.server.stdout is not None
-        return os.waitstatus_to_exitcode(int(self.server.stdout.readline()))
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """A signal to the process alone. It is not reaped before `wait`, so the id is still its own."""
-        os.kill(self.pid, number)
-
-    def running(self) -> bool:
-        """Whether it has not ended; one that was not waited for is a zombie."""
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-
-    def children(self) -> list[int]:
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-Start = Callable[..., Command]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.jobs.process_server"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-@pytest.fixture
-def start(server: subprocess.Popen[str], tmp_path: Path) -> Start:
-    """`start("run", "--data", ...)` begins a command and returns at once."""
-
-    def begin(*arguments: object, file_limit: int | None = None) -> Command:
-        out, err = tmp_path / "stdout", tmp_path / "stderr"
-        argv = [str(argument) for argument in arguments]
-        request = {"argv": argv, "stdout": str(out), "stderr": str(err), "file_limit": file_limit}
-        assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        return Command(server, int(server.stdout.readline()), out, err)
-
-    return begin
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +43,6 @@ def run_command(data: Path, vit: str, store: Path) -> list[object]:
 
 def committed(store: Path) -> int:
     return len(list(store.glob("runs/*/parts/*.json")))
-
-
-def until(command: Command, condition: Callable[[], Any], seconds: float = 120) -> None:
-    """Wait for something that a running command brings about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert command.running(), command.stderr.read_text()
-        assert time.monotonic() < end, f"timed out; {command.stderr.read_text()}"
-        time.sleep(0.005)
 
 
 def content(store: Path) -> tuple[list[dict[str, Any]], np.ndarray]:

@@ -1,0 +1,55 @@
+"""Commands as real processes: start one, watch what it does, send it a signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@dataclass
+class Command:
+    """One running `python -m jobs ...`; see process_server.py."""
+
+    server: subprocess.Popen[str]
+    pid: int
+    stdout: Path
+    stderr: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def wait(self) -> int:
+        """Exit code, negative for a signal."""
+        assert self.server.stdout is not None
+        return os.waitstatus_to_exitcode(int(self.server.stdout.readline()))
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """A signal to the process alone. It is not reaped before `wait`, so the id is still its own."""
+        os.kill(self.pid, number)
+
+    def running(self) -> bool:
+        """Whether it has not ended; one that was not waited for is a zombie."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+    def children(self) -> list[int]:
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+Start = Callable[..., Command]
+
+
+def until(command: Command, condition: Callable[[], Any], seconds: float = 120) -> None:
+    """Wait for something that a running command brings about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert command.running(), command.stderr.read_text()
+        assert time.monotonic() < end, f"timed out; {command.stderr.read_text()}"
+        time.sleep(0.005)
