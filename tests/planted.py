@@ -47,9 +47,9 @@ def some_of(rng: np.random.Generator, seen: Observations, number: int, count: in
     return np.sort(rng.choice(seen.of_class(number), count, replace=False))
 
 
-def maps(rng: np.random.Generator, predicted: np.ndarray, grid: tuple[int, int] = (7, 7)) -> Observations:
-    """Relevancy of about the same everywhere."""
-    cells = 1 + 0.3 * rng.random((len(predicted), grid[0] * grid[1]))
+def maps(rng: np.random.Generator, predicted: np.ndarray, grid: tuple[int, int], noise: float = 0.1) -> Observations:
+    """Relevancy of about the same everywhere; with much noise a few cells have most of it."""
+    cells = 1 + noise * rng.exponential(size=(len(predicted), grid[0] * grid[1]))
     return Observations(predicted, int(predicted.max(initial=0)) + 1, shares=relevancy_shares(cells), grid=grid)
 
 

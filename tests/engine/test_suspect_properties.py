@@ -108,10 +108,11 @@ def test_what_says_nothing_is_left_alone():
     silent = {
         "nothing": Property(np.full(120, np.nan)),
         "constant": Property(np.ones(120)),
-        "identifier": Property(predicted + 4 * np.arange(120) % 51, tuple(map(str, range(51)))),
+        "identifier": Property(predicted, tuple(map(str, range(51)))),
         "no category": Property(np.full(120, -1), ("a", "b")),
     }
     assert properties(observed(predicted, **silent)) == []
+    assert len(properties(observed(predicted, column=Property(predicted, tuple(map(str, range(50))))))) == 4
     seen, _ = shifted(0, 5)
     for same in (np.zeros(120, int), np.full(120, -1), np.r_[np.full(20, -1), np.zeros(100, int)]):
         assert properties(replace(seen, predicted=same)) == []

@@ -107,7 +107,7 @@ def everything(seed: int = 0) -> Observations:
     rng = np.random.default_rng(seed)
     seen = planted.photos(rng, planted.predictions(rng))
     planted.plant(rng, seen, planted.some_of(rng, seen, 2, 18), planted.axis(0))
-    looked = planted.maps(rng, seen.predicted)
+    looked = planted.maps(rng, seen.predicted, (7, 7))
     planted.look(looked, planted.some_of(rng, seen, 1, 20), np.array([40, 41, 47, 48]))
     values = rng.normal(size=120) + 2 * (seen.predicted == 3)
     return replace(seen, shares=looked.shares, grid=looked.grid, properties={"tint": Property(values)})

@@ -78,6 +78,7 @@ def test_a_word_that_is_not_read_is_refuted():
 def test_texts_that_are_called_otherwise_do_not_flip():
     given = texts("spielberg")
     assert remove_word(given, "spielberg", 0, Bag("spielberg"), np.random.default_rng(0)).flips == 0
+    assert remove_word(given, "spielberg", 1, Bag("absent"), np.random.default_rng(0)).flips == 0
     assert transplant_word(given, given, "spielberg", 1, Bag("spielberg"), np.random.default_rng(0)).flips == 0
 
 
