@@ -22,6 +22,7 @@ from engine.suspects import (
     consequences,
     detect,
     ranked,
+    word_entries,
 )
 from engine.suspects.consequence import wilson
 from engine.suspects.ranking import same_view
@@ -205,3 +206,35 @@ def test_consequences_without_labels():
 def test_wilson_interval(k, n):
     assert wilson(k, n) == pytest.approx(oracles.wilson(k, n), abs=1e-9)
     assert 0 <= wilson(k, n)[0] <= k / n <= wilson(k, n)[1] <= 1
+
+
+# -- some of the samples ------------------------------------------------------------------------------
+
+
+def test_some_samples_are_as_if_the_others_were_not_there():
+    seen, rows = everything(), np.arange(0, 120, 2)
+    read = [[("a", 1.0), (f"w{n}", 2.0)] if n % 3 else [] for n in range(120)]
+    some = replace(seen, words=word_entries(read)).taken(rows)
+    assert len(some) == 60 and some.predicted.tolist() == [seen.predicted[n] for n in rows]
+    for name in ("shares", "patches", "patch_shares", "rest"):
+        np.testing.assert_array_equal(getattr(some, name), [getattr(seen, name)[n] for n in rows])
+    assert some.properties["tint"].values.tolist() == [seen.properties["tint"].values[n] for n in rows]
+    entries = zip(some.words.rows, some.words.words, some.words.shares, strict=True)
+    assert [(row, some.words.vocabulary[one], share) for row, one, share in entries] == [
+        (k, word, pytest.approx(value / 3)) for k, n in enumerate(rows) for word, value in read[n]
+    ]
+    assert len(seen.taken(np.zeros(0, np.int64))) == 0 and seen.taken(rows).words is None
+    assert len(replace(seen, words=word_entries(read)).taken(np.zeros(0, np.int64)).words.rows) == 0
+
+
+def test_what_is_kept_follows_its_arrays():
+    """A copy with other patches must not be searched in the directions of the first."""
+    seen, other = everything(0), everything(1)
+    first = detect(seen, kinds=["concept"])
+    mixed = replace(seen, predicted=other.predicted, patches=other.patches, patch_shares=other.patch_shares)
+    mixed = replace(mixed, rest=other.rest)
+    for got, expected in ((mixed, detect(other, kinds=["concept"])), (seen, first)):
+        found = detect(got, kinds=["concept"])
+        assert [(c.score, c.members.tolist(), c.evidence) for c in found] == [
+            (c.score, c.members.tolist(), c.evidence) for c in expected
+        ]
