@@ -16,9 +16,6 @@ from jobs.spec import RunSpec
 from jobs.suspects.command import find_suspects
 from jobs.suspects.spec import SuspectsSpec
 
-TOP = 25
-"""Suspects that are tested, as many as the benchmark looks at."""
-
 
 def write_manifest(subject: Subject, folder: Path) -> Path:
     """The samples as files and a manifest `image,label` or `text,label`, in order."""
@@ -37,8 +34,8 @@ def write_manifest(subject: Subject, folder: Path) -> Path:
     return manifest
 
 
-def ours(subject: Subject, method: str = "gae") -> list[Slice]:
-    """Suspects of `python -m jobs run` and `python -m jobs suspects`, in their order."""
+def ours(subject: Subject, method: str = "gae", verify: bool = True) -> list[Slice]:
+    """Suspects of `python -m jobs run` and `python -m jobs suspects` with their default settings, in their order."""
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_manifest(subject, Path(folder))
         store = str(Path(folder) / "store")
@@ -48,7 +45,7 @@ def ours(subject: Subject, method: str = "gae") -> list[Slice]:
                 workers=0, batch_size=64,
             ).checked()
         )  # fmt: skip
-        found = find_suspects(SuspectsSpec(run="case", store=store, top=TOP, device="cpu"))
+        found = find_suspects(SuspectsSpec(run="case", store=store, verify=verify, device="cpu"))
     return [
         Slice(
             class_index=suspect["class_index"],
@@ -64,7 +61,9 @@ def ours(subject: Subject, method: str = "gae") -> list[Slice]:
 
 OURS: dict[str, Auditor] = {
     "ours": ours,
-    "ours with raw attention": partial(ours, method="raw_attention"),
-    "ours with rollout": partial(ours, method="rollout"),
-    "ours with random": partial(ours, method="random"),
+    "untested gae": partial(ours, verify=False),
+    "untested raw_attention": partial(ours, method="raw_attention", verify=False),
+    "untested rollout": partial(ours, method="rollout", verify=False),
+    "untested random": partial(ours, method="random", verify=False),
 }
+"""The whole search, and the search without interventions on the relevancies of other methods: what relevancy buys."""

@@ -25,7 +25,7 @@ from benchmarks.spurious.spray import spray
 
 AUDITORS: dict[str, Auditor] = {**OURS, "spray": spray, "domino": domino, "random": chance}
 RIVALS = ("spray", "domino", "random")
-ALARMING = frozenset(OURS)
+ALARMING = frozenset({"ours"})
 """Auditors that raise alarms and are therefore asked about the cue-free twin too; the rivals never do."""
 Key = tuple[str, str]
 CACHE = Path.home() / ".cache" / "relevancy-audit" / "benchmarks" / "spurious"
