@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.suspects import Candidate
+from engine.suspects import Candidate, ConceptCue
 from jobs.suspects.gather import Gathered
 from jobs.suspects.tested import Tested
 
@@ -35,20 +35,25 @@ def known_again(
     """
     ids = [gathered.ids[one.members] for one in chosen]
     pairs = [
-        (_alike(one, own, row), k, j)
+        (_alike(one, own, row), _looks(one, row), k, j)
         for k, (one, own) in enumerate(zip(chosen, ids, strict=True))
         for j, row in enumerate(before)
     ]
     home: dict[int, Mapping[str, Any]] = {}
     taken: set[int] = set()
-    for alike, k, j in sorted(pairs, key=lambda pair: -pair[0]):
+    for alike, _, k, j in sorted(pairs, key=lambda pair: (-pair[0], -pair[1])):
         if alike > 0 and k not in home and j not in taken:
             home[k] = before[j]
             taken.add(j)
-    return [
-        Known(str(home[k]["id"]), Tested.read(home[k], photos)) if k in home else Known(_new_id(one, ids[k]), None)
-        for k, one in enumerate(chosen)
-    ]
+    names = {str(row["id"]) for row in home.values()}
+    found: list[Known] = []
+    for k, one in enumerate(chosen):
+        if k in home:
+            found.append(Known(str(home[k]["id"]), Tested.read(home[k], photos)))
+        else:
+            found.append(Known(_new_id(one, ids[k], names), None))
+            names.add(found[-1].id)
+    return found
 
 
 def _alike(one: Candidate, ids: np.ndarray, row: Mapping[str, Any]) -> float:
@@ -64,7 +69,21 @@ def _alike(one: Candidate, ids: np.ndarray, row: Mapping[str, Any]) -> float:
     return shared / (len(ids) + len(row["sample_ids"]) - shared)
 
 
-def _new_id(one: Candidate, ids: np.ndarray) -> str:
-    """`concept-0a1b2c3d`: kind, and a hash of the class and the samples."""
-    words = repr((one.class_index, sorted(ids.tolist()), sorted(one.cue.to_json())))
-    return f"{one.kind}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+def _looks(one: Candidate, row: Mapping[str, Any]) -> float:
+    """Cosine of what two cues look like, for two cues that are seen in the very same samples; 0 where nothing says."""
+    if not isinstance(one.cue, ConceptCue) or not row["cue"].get("prototypes"):
+        return 0.0
+    first, second = one.cue.prototypes[0], np.asarray(row["cue"]["prototypes"][0])
+    length = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / length if first.shape == second.shape and length else 0.0
+
+
+def _new_id(one: Candidate, ids: np.ndarray, names: Collection[str]) -> str:
+    """`concept-0a1b2c3d`: kind, and a hash of the class, the samples and the subject. It is none of `names`."""
+    cue = one.cue.to_json()
+    words = repr((one.class_index, sorted(ids.tolist()), [cue.get(name) for name in SUBJECT]))
+    while True:
+        digest = hashlib.sha256(words.encode()).hexdigest()
+        name, words = f"{one.kind}-{digest[:8]}", digest
+        if name not in names:
+            return name
