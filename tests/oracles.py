@@ -655,3 +655,21 @@ def _between(board: Array, y: float, x: float) -> float:
 def without(text: str, word: str) -> str:
     """A text of words that are separated by spaces, without one of them."""
     return " ".join(one for one in text.split(" ") if one.lower() != word)
+
+
+def object_shares(core: Array, cover: Array, grid: tuple[int, int]) -> tuple[float, float] | None:
+    """Mean share of the cue's cells that touch the object, and of all cells: those that the object covers by more than
+    a twentieth, and their neighbours above, below, left and right. Pictures without a known object or cue do not count.
+    """
+    shares, usual = [], []
+    for own, covered in zip(core, cover, strict=True):
+        if any(np.isnan(covered)) or not any(own):
+            continue
+        there = {divmod(k, grid[1]) for k in range(len(covered)) if covered[k] > 0.05}
+        near = [
+            any((y + dy, x + dx) in there for dy, dx in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)))
+            for y, x in np.ndindex(*grid)
+        ]
+        shares.append(sum(n for n, shown in zip(near, own, strict=True) if shown) / sum(own))
+        usual.append(sum(near) / len(near))
+    return (sum(shares) / len(shares), sum(usual) / len(usual)) if shares else None
