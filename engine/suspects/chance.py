@@ -11,7 +11,8 @@ from engine.suspects.detectors import DETECTORS, detect
 from engine.suspects.observations import Observations
 
 PERMUTATIONS = 5
-SAMPLES = 2000  # that a permuted run looks at: with fewer samples chance scores higher, so this errs to the safe side
+SAMPLES = 2000  # that a permuted run looks at, at least: searching all would cost as much as the search, five times over
+PER_CLASS = 100  # ... and so many per class: with fewer than five photos a class cannot score at all
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def chance_of(
     """Run all detectors on `permutations` copies with permuted predictions; `progress()` is called after each."""
     names = list(DETECTORS if kinds is None else kinds)
     scores: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    if len(seen) > SAMPLES:
-        seen = seen.taken(np.sort(np.random.default_rng(seed).choice(len(seen), SAMPLES, replace=False)))
+    enough = max(SAMPLES, PER_CLASS * seen.classes)
+    if len(seen) > enough:
+        seen = seen.taken(np.sort(np.random.default_rng(seed).choice(len(seen), enough, replace=False)))
     for run in range(permutations):
         found = detect(seen.permuted(np.random.default_rng((seed, run))), seed, names)
         for name in names:
