@@ -43,8 +43,6 @@ def observations(count: int, classes: int, seed: int = 0) -> Observations:
     own = parts[predicted[:, None], rng.integers(0, PARTS, (count, PATCHES))]
     other = common[rng.integers(0, 40, (count, PATCHES))]
     shown = np.where((rng.random((count, PATCHES)) < 0.6)[..., None], own, other)
-        (rng.random((count, PATCHES)) < 0.6)[..., None], own, common[rng.integers(0, 40, (count, PATCHES))]
-    )
     patches = shown + 0.9 * rng.standard_normal((count, PATCHES, WIDTH), np.float32)
     marked = rng.random(count) < CUE
     patches[marked, 0] = cues[predicted[marked]] + 0.6 * rng.standard_normal((int(marked.sum()), WIDTH), np.float32)
