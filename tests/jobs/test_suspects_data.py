@@ -54,8 +54,10 @@ def samples(**changes: Any) -> list[dict[str, Any]]:
     return [{**sample(rng, k), **changes} for k in range(COUNT)]
 
 
-def write(store: Path, rows: list[dict[str, Any]], metadata: dict[str, str] | None = None) -> None:
-    """A finished run "made" of these rows; `metadata` are names and types of columns."""
+def write(
+    store: Path, rows: list[dict[str, Any]], metadata: dict[str, str] | None = None, state: str = "finished"
+) -> None:
+    """A run "made" of these rows; `metadata` are names and types of columns."""
     columns = [{"name": name, "column": name, "type": kind} for name, kind in (metadata or {}).items()]
     record = {
         "spec": {"model": "tiny", "method": "gae", "target": "predicted"},
@@ -66,15 +68,20 @@ def write(store: Path, rows: list[dict[str, Any]], metadata: dict[str, str] | No
     }
     with Store.open(store, create=True).writer("made", record) as writer:
         writer.commit_part(0, parts_table(rows, columns))
-        writer.finish()
+        writer.finish(state)
 
 
 @pytest.fixture
 def search(jobs, tmp_path: Path):
     """`search(rows)` writes a run and returns the document of a search that tests nothing."""
 
-    def made(rows: list[dict[str, Any]], *options: object, metadata: dict[str, str] | None = None) -> dict[str, Any]:
-        write(tmp_path / "store", rows, metadata)
+    def made(
+        rows: list[dict[str, Any]],
+        *options: object,
+        metadata: dict[str, str] | None = None,
+        state: str = "finished",
+    ) -> dict[str, Any]:
+        write(tmp_path / "store", rows, metadata, state)
         answer = jobs("suspects", "made", "--store", tmp_path / "store", "--no-verify", "--json", *options)
         assert answer.code == 0, answer.err
         return json.loads(answer.out)
@@ -96,6 +103,13 @@ def test_a_plain_run(search) -> None:
     assert first["evidence"]["consequence"]["accuracy_with"]["n"] == 20
     places = {row["class_name"]: row for row in found["suspects"] if row["kind"] == "location"}
     assert (places["bee"]["cue"]["cells"], places["bee"]["name"]) == ([14, 15], "a place: at the bottom right")
+
+
+def test_a_run_that_was_interrupted_says_so(search) -> None:
+    found = search(samples()[:45], state="interrupted")
+    assert (found["complete"], found["samples"], found["total"]) == (False, 45, 45)
+    assert found["notes"] == ["the run is not finished: this is what its first 45 samples say"]
+    assert ("concept", "ant") in kinds(found)
 
 
 def test_no_labels_have_no_consequence(search) -> None:
