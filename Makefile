@@ -7,10 +7,10 @@ PORT ?= 8501
 RUN_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-suspects pictures clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## make .venv and install what is needed to run
 
@@ -55,13 +55,19 @@ format: .venv/.installed-dev ## let ruff put everything in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about fifteen minutes)
+bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about twenty minutes)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/detr.py --json benchmarks/results/detr.json
 	$(BIN)/python benchmarks/methods.py --json benchmarks/results/methods.json
+	$(BIN)/python benchmarks/suspects_scale.py --json benchmarks/results/suspects_scale.json
 
-pictures: setup ## draw docs/img/methods.png anew: every method on the same pictures
+bench-suspects: .venv/.installed-dev ## measure the search for suspects on generated datasets (about an hour)
+	$(BIN)/python benchmarks/suspects.py --settings 170 --json benchmarks/results/suspects.json
+
+pictures: setup ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py
+	$(BIN)/python -m jobs demo --store $(STORE)
+	$(BIN)/python docs/suspects_picture.py $(STORE)
 
 clean: ## remove .venv, caches and the demo's data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data
