@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.errors import EngineError
+from engine.errors import EngineError, UnsupportedModel
 from engine.models.relation import Relation, Steps
 from engine.models.tokens import TextTokenizer
 from engine.targets import Output
@@ -165,6 +165,20 @@ class Adapter(ABC):
     @abstractmethod
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Run the unmodified model."""
+
+    def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Unit vectors [B, D] of the pictures alone; of the batch only "image" is read.
+
+        Raises:
+            UnsupportedModel: the model does not embed pictures and texts apart from each other.
+        """
+        raise UnsupportedModel(
+            f"{type(model).__name__} does not embed pictures and texts apart from each other; CLIP and SigLIP do"
+        )
+
+    def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Unit vectors [B, D] of the texts alone, comparable with those of pictures; as :meth:`embed_images`."""
+        return self.embed_images(model, batch)
 
     @abstractmethod
     def layers(self, model: nn.Module) -> dict[str, int]:

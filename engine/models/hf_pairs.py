@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower
@@ -87,6 +88,17 @@ class HFPairs(PairAdapter):
         if hasattr(clip, "logit_bias"):
             logits = logits + clip.logit_bias
         return Output(logits=logits.reshape(len(cosine)), cosine=cosine)
+
+    def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The library's image features, at unit length."""
+        clip: Any = model
+        return F.normalize(clip.get_image_features(**picture_inputs(clip, batch)).pooler_output, dim=-1)
+
+    def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The library's text features, at unit length."""
+        clip: Any = model
+        found = clip.get_text_features(input_ids=batch["text"], attention_mask=batch.get("attention_mask"))
+        return F.normalize(found.pooler_output, dim=-1)
 
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Blocks of both towers."""

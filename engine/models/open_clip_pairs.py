@@ -84,13 +84,23 @@ class OpenClipPairs(PairAdapter):
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Cosine of each pair and the model's logit, temperature and bias included."""
         clip: Any = model
-        image = clip.encode_image(batch["image"], normalize=True)
-        text = clip.encode_text(batch["text"], normalize=True)
-        cosine = (image * text).sum(dim=-1)
+        cosine = (self.embed_images(model, batch) * self.embed_texts(model, batch)).sum(dim=-1)
         logits = clip.logit_scale.exp() * cosine
         if clip.logit_bias is not None:
             logits = logits + clip.logit_bias
         return Output(logits=logits, cosine=cosine)
+
+    def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Through the image tower."""
+        clip: Any = model
+        embedded: Tensor = clip.encode_image(batch["image"], normalize=True)
+        return embedded
+
+    def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Through the text tower."""
+        clip: Any = model
+        embedded: Tensor = clip.encode_text(batch["text"], normalize=True)
+        return embedded
 
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Blocks of both towers."""

@@ -39,6 +39,14 @@ class PairAdapter(Adapter):
         return batch
 
     @abstractmethod
+    def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Unit vectors [B, D] of the pictures alone; of the batch only "image" is read."""
+
+    @abstractmethod
+    def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Unit vectors [B, D] of the texts alone; of the batch "text" and perhaps "attention_mask" are read."""
+
+    @abstractmethod
     def text_limits(self, model: nn.Module) -> tuple[int, int]:
         """Return vocabulary size and context length."""
 
