@@ -1,0 +1,45 @@
+"""Pictures and texts as unit vectors of an image-text model, each through its own tower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.models.loading import LoadedModel
+from engine.models.questions import check_ids
+from engine.models.timm_vit import image_tensor
+
+
+@torch.no_grad()
+def embed_pictures(loaded: LoadedModel, pictures: Sequence[Image.Image], batch_size: int = 32) -> Tensor:
+    """Unit vectors of RGB pictures, float32 [B, D] on the CPU.
+
+    Raises:
+        UnsupportedModel: the model does not embed pictures alone.
+    """
+    found = []
+    for start in range(0, len(pictures), batch_size):
+        assert loaded.preprocess is not None
+        inputs = torch.stack([loaded.preprocess(picture) for picture in pictures[start : start + batch_size]])
+        batch = {"image": image_tensor(loaded.model, inputs)}
+        found.append(loaded.adapter.embed_images(loaded.model, batch).float().cpu())
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def embed_words(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 32) -> Tensor:
+    """Unit vectors of texts, float32 [B, D] on the CPU, comparable with those of pictures.
+
+    Raises:
+        UnsupportedModel: the model does not embed texts alone.
+    """
+    device, found = next(loaded.model.parameters()).device, []
+    for start in range(0, len(texts), batch_size):
+        assert loaded.tokenizer is not None
+        ids = loaded.tokenizer(texts[start : start + batch_size]).to(device)
+        check_ids(ids, loaded.adapter.text_limits(loaded.model))
+        found.append(loaded.adapter.embed_texts(loaded.model, {"text": ids}).float().cpu())
+    return torch.cat(found)
