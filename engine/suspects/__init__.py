@@ -7,6 +7,7 @@ from engine.suspects.cues import ConceptCue, Cue, PlaceCue, PropertyCue, WordCue
 from engine.suspects.detectors import DETECTORS, detect
 from engine.suspects.observations import NONE, Observations, Property, Words, relevancy_shares, word_entries
 from engine.suspects.ranking import ranked
+from engine.suspects.vocabulary import telling_words
 
 __all__ = [
     "DETECTORS",
@@ -26,5 +27,6 @@ __all__ = [
     "detect",
     "ranked",
     "relevancy_shares",
+    "telling_words",
     "word_entries",
 ]

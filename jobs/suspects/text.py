@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
+from engine.suspects.vocabulary import WORD
 
 
 def words_of(pieces: Sequence[str], values: np.ndarray, text: str) -> list[tuple[str, float]]:
