@@ -240,6 +240,16 @@ def suspects(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Pictures that the model sees at once.")] = 32,
     again: Annotated[bool, typer.Option("--again", help="Test again what an earlier call has tested.")] = False,
+    name_with: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="An image-text model (CLIP, SigLIP) that says what they look like."),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Words for it, one per line [default: words for marks, colours, materials, things]."
+        ),
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -262,6 +272,8 @@ def suspects(
         device=device,
         batch_size=batch_size,
         again=again,
+        name_with=name_with,
+        vocabulary=vocabulary,
     ).checked()
     with _interruptible():
         from jobs.suspects.command import find_suspects

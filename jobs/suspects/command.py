@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.suspects import Candidate, Chance, chance_of, detect, ranked
 from jobs.errors import Interrupted, JobError
+from jobs.suspects.captions import caption_words
 from jobs.suspects.gather import Gathered, gather
 from jobs.suspects.known import known_again
 from jobs.suspects.listing import Listing
@@ -18,6 +19,9 @@ from jobs.suspects.proof import prove
 from jobs.suspects.spec import SuspectsSpec
 from jobs.suspects.tested import Tested
 from storage import RunReader, Store, StoreError, suspects_lock, write_suspects
+
+if TYPE_CHECKING:
+    from jobs.suspects.concept_words import Namer
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how far it is, and of how much."""
@@ -63,8 +67,18 @@ def find_suspects(spec: SuspectsSpec, progress: Progress | None = None) -> Suspe
             raise Interrupted(f"interrupted, {done} tested suspects are kept, run the same command to go on") from None
 
 
+def _namer(spec: SuspectsSpec) -> Namer | None:
+    """The model that names suspects; a wrong one is refused before the search."""
+    if spec.name_with is None:
+        return None
+    from jobs.suspects.concept_words import find_namer  # loads the model libraries
+
+    return find_namer(spec)
+
+
 def _search(spec: SuspectsSpec, store: Store, reader: RunReader, progress: Progress) -> SuspectsResult:
     started = time.monotonic()
+    namer = _namer(spec)
     progress("reading", 0, 1)
     gathered = gather(reader, sample=spec.sample, seed=spec.seed)
     progress("reading", 1, 1)
@@ -72,7 +86,8 @@ def _search(spec: SuspectsSpec, store: Store, reader: RunReader, progress: Progr
     notes = [*gathered.notes, *_remarks(gathered, complete)]
     candidates, chance = _detected(gathered, spec, progress)
     chosen = ranked([c for c in candidates if c.score > chance.highest(c.kind)], spec.top)
-    listing = Listing(gathered, chosen, known_again(chosen, gathered, _before(reader, spec), spec.photos), chance)
+    known = known_again(chosen, gathered, _before(reader, spec), spec.photos)
+    listing = Listing(gathered, chosen, known, chance, caption_words(chosen, gathered, reader, spec.seed))
     about = {
         "samples": len(gathered.ids),
         "total": gathered.total,
@@ -84,6 +99,8 @@ def _search(spec: SuspectsSpec, store: Store, reader: RunReader, progress: Progr
     }
     if spec.verify and listing.waiting:
         _test(listing, spec, reader, progress, about)
+    if namer is not None:
+        _name(listing, namer, spec, reader, progress)
     rows = listing.rows()
     write_suspects(reader.run, rows, {**about, "done": True})
     uris = dict(zip(gathered.ids.tolist(), gathered.uris, strict=True))
@@ -148,3 +165,13 @@ def _test(listing: Listing, spec: SuspectsSpec, reader: RunReader, progress: Pro
         listing.tested[k] = Tested.of(proof, spec.photos)
         write_suspects(reader.run, listing.rows(), {**about, "done": False})
     progress("testing", len(waiting), len(waiting))
+
+
+def _name(listing: Listing, namer: Namer, spec: SuspectsSpec, reader: RunReader, progress: Progress) -> None:
+    """Say in words of a vocabulary what the suspects look like."""
+    from jobs.suspects.concept_words import name_suspects
+    from jobs.suspects.material import find_dataset
+
+    if any(tested is not None and tested.boxes for tested in listing.tested):
+        dataset = find_dataset(reader.record, spec, "leave out --name-with")
+        name_suspects(listing, namer, dataset, spec.seed, progress)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.suspects import Candidate, Chance, consequences
+from jobs.suspects.captions import Telling
 from jobs.suspects.gather import Gathered
 from jobs.suspects.judgement import is_flagged
 from jobs.suspects.known import Known
@@ -22,12 +23,16 @@ Row = dict[str, Any]
 
 @dataclass
 class Listing:
-    """Ranked candidates with what is known of each; `tested` grows while they are tested."""
+    """Ranked candidates with what is known of each; `tested` grows while they are tested.
+
+    `words` are what the texts of each one's samples say, None where there are no texts.
+    """
 
     gathered: Gathered
     chosen: Sequence[Candidate]
     known: Sequence[Known]
     chance: Chance
+    words: Sequence[Telling] | None = None
 
     def __post_init__(self) -> None:
         """Begin with what earlier searches have tested."""
@@ -67,7 +72,11 @@ class Listing:
                 (called["k"], called["n"]),
                 self.chance.highest(one.kind),
             ),
-            "evidence": {**self._evidence(one, tested), "consequence": consequence},
+            "evidence": {
+                **self._evidence(one, tested),
+                **({} if self.words is None else {"words": [list(entry) for entry in self.words[k]]}),
+                "consequence": consequence,
+            },
             "cue": {**_rounded(one.cue.to_json()), "boxes": {} if tested is None else tested.boxes},
             "sample_ids": gathered.ids[one.members].tolist(),
         }

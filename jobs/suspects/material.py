@@ -37,16 +37,7 @@ class Material:
 
     def pictures(self, ids: Sequence[int]) -> tuple[list[int], list[Image.Image]]:
         """Those of the samples whose picture can (still) be read, and their pictures."""
-        good, pictures = [], []
-        for sample in ids:
-            path = self.dataset.picture(sample)
-            try:
-                if path is not None:
-                    pictures.append(decode(self.dataset.root / path))
-                    good.append(sample)
-            except PictureError:
-                continue
-        return good, pictures
+        return read_pictures(self.dataset, ids)
 
     def inputs(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Pictures as model inputs [B, 3, H, W]."""
@@ -113,20 +104,40 @@ class Material:
         return "" if self.dataset.text is None else self.dataset.text[sample].as_py() or ""
 
 
-def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
-    """Open the data and load the model of a run. `JobError` when they are gone or are not the same any more."""
+def read_pictures(dataset: Dataset, ids: Sequence[int]) -> tuple[list[int], list[Image.Image]]:
+    """Those of the samples whose picture can (still) be read, and their pictures."""
+    good, pictures = [], []
+    for sample in ids:
+        path = dataset.picture(sample)
+        try:
+            if path is not None:
+                pictures.append(decode(dataset.root / path))
+                good.append(sample)
+        except PictureError:
+            continue
+    return good, pictures
+
+
+def find_dataset(record: RunRecord, spec: SuspectsSpec, way_out: str = "--no-verify") -> Dataset:
+    """Open the data of a run. `JobError` when they are gone or are not the same any more: it tells `way_out`."""
     path = spec.data or record.spec.get("data")
     if not path:
-        raise JobError(f"run {record.run_id!r} does not say where its data lie: give --data, or --no-verify")
+        raise JobError(f"run {record.run_id!r} does not say where its data lie: give --data, or {way_out}")
     try:
         dataset = read_dataset(str(path)).limited(record.spec.get("limit"))
     except JobError as error:
-        raise JobError(f"{error} (the data of run {record.run_id!r}); give --data, or --no-verify") from error
+        raise JobError(f"{error} (the data of run {record.run_id!r}); give --data, or {way_out}") from error
     if dataset.fingerprint != record.dataset.get("fingerprint"):
         raise JobError(
             f"--data {path} is not what run {record.run_id!r} was made from (its files differ); give the right --data, "
-            "or --no-verify"
+            f"or {way_out}"
         )
+    return dataset
+
+
+def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
+    """Open the data and load the model of a run. `JobError` when they are gone or are not the same any more."""
+    dataset = find_dataset(record, spec)
     name, checkpoint = spec.model or str(record.model.get("name")), spec.checkpoint or record.spec.get("checkpoint")
     if checkpoint and not Path(checkpoint).is_file():
         raise JobError(

@@ -81,6 +81,11 @@ def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
 def evidence_lines(one: dict[str, Any]) -> list[str]:
     """What the evidence says, in words."""
     evidence, lines = one["evidence"], []
+    if evidence.get("concept_words"):
+        lines.append(f"looks like: {', '.join(word for word, _ in evidence['concept_words'])}")
+    if evidence.get("words"):
+        said = ", ".join(f"{word} ({share:.0%} against {other:.0%})" for word, share, other in evidence["words"])
+        lines.append(f"{'texts' if one['kind'] == 'word' else 'captions'} say: {said}")
     effects = evidence.get("effects") or {}
     if "removal" in effects:
         lines.append(_effect(effects["removal"], "removing it lowers p by", "changes", "as much elsewhere"))

@@ -25,6 +25,8 @@ class SuspectsSpec:
         data, model, checkpoint: where the run's data and model lie now, if they have moved.
         device: where the model runs.
         again: test every suspect anew, also those that an earlier call has tested.
+        name_with: an image-text model that says what tested suspects look like; None for no such words.
+        vocabulary: a file of the words it chooses from, one per line; None for jobs/suspects/vocabulary.txt.
     """
 
     run: str | None = None
@@ -42,6 +44,8 @@ class SuspectsSpec:
     device: str = "auto"
     batch_size: int = 32
     again: bool = False
+    name_with: str | None = None
+    vocabulary: str | None = None
 
     def checked(self) -> SuspectsSpec:
         """This spec, or `JobError` for a value that makes no sense."""
@@ -53,9 +57,11 @@ class SuspectsSpec:
         for kind in self.kinds:
             if kind not in KINDS:
                 raise unknown("kind of suspect", kind, KINDS)
+        if self.vocabulary is not None and self.name_with is None:
+            raise JobError("--vocabulary is for naming suspects with an image-text model: give --name-with too")
         return self
 
     def settings(self) -> dict[str, Any]:
         """The options that change the result, for the record."""
-        names = ("top", "kinds", "verify", "photos", "permutations", "seed", "sample")
+        names = ("top", "kinds", "verify", "photos", "permutations", "seed", "sample", "name_with", "vocabulary")
         return {name: value for name, value in asdict(self).items() if name in names}

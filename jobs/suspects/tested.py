@@ -12,7 +12,10 @@ from jobs.suspects.proof import Proof
 
 @dataclass(frozen=True)
 class Tested:
-    """What testing a suspect on up to `photos` samples said; `effects` in plain numbers."""
+    """What testing a suspect on up to `photos` samples said; `effects` in plain numbers.
+
+    `concept_words` are what the boxes look like, where an image-text model was asked: (word, contrast).
+    """
 
     status: str
     photos: int
@@ -20,6 +23,7 @@ class Tested:
     on_object: tuple[float, float] | None = None
     boxes: dict[str, list[float]] = field(default_factory=dict)
     reason: str | None = None
+    concept_words: list[tuple[str, float]] = field(default_factory=list)
 
     @classmethod
     def of(cls, proof: Proof, photos: int) -> Tested:
@@ -48,6 +52,7 @@ class Tested:
             else (evidence["object_share"], evidence["object_usual"]),
             boxes=row["cue"]["boxes"],
             reason=evidence["untested_because"],
+            concept_words=[(word, contrast) for word, contrast in evidence.get("concept_words") or []],
         )
 
     def evidence(self) -> dict[str, Any]:
@@ -58,4 +63,5 @@ class Tested:
             "object_share": None if self.on_object is None else round(self.on_object[0], 6),
             "object_usual": None if self.on_object is None else round(self.on_object[1], 6),
             "untested_because": self.reason,
+            **({"concept_words": [list(entry) for entry in self.concept_words]} if self.concept_words else {}),
         }
