@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -24,6 +25,7 @@ EXTENSIONS = frozenset({
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses: a bomb unpacks to more memory than the machine has
 WHITE = (255, 255, 255, 255)
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
+MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture would be explained as if it were whole
@@ -40,10 +42,13 @@ class PictureError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """A picture's file: its format as Pillow names it (JPEG, PNG, ...) and its size in bytes."""
+    """A picture's file: its format as Pillow names it (JPEG, PNG, ...), its size in bytes, and what its EXIF says of
+    the camera that took it and the software that wrote it."""
 
     format: str | None
     bytes: int
+    camera: str | None = None
+    software: str | None = None
 
 
 def decode(path: str | Path) -> Image.Image:
@@ -123,7 +128,20 @@ def _reason(path: Path, error: BaseException) -> str:
 
 
 def _file(path: str | Path, picture: Image.Image) -> File:
-    return File(picture.format, Path(path).stat().st_size)
+    size = Path(path).stat().st_size
+    try:
+        exif = picture.getexif()
+    except Exception:  # an unreadable EXIF block is common and harmless
+        return File(picture.format, size)
+    camera = " ".join(filter(None, (_words(exif.get(MAKE)), _words(exif.get(MODEL)))))
+    return File(picture.format, size, camera or None, _words(exif.get(SOFTWARE)))
+
+
+def _words(value: Any) -> str | None:
+    """A text of EXIF without padding and control characters, at most 60 characters; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:60] or None
 
 
 def _check_size(path: str | Path, picture: Image.Image) -> None:

@@ -157,6 +157,8 @@ SAMPLE_COLUMNS: tuple[Column, ...] = (
     ),
     Column("file_format", _STR, "name", "Format of the picture's file: JPEG, PNG, ...", kind="category", since=3),
     Column("file_bytes", _I64, "bytes", "Size of the picture's file.", kind="number", since=3),
+    Column("camera", _STR, "name", "Make and model of the camera, as the file's EXIF says.", kind="category", since=3),
+    Column("software", _STR, "name", "The software that wrote the file, as its EXIF says.", kind="category", since=3),
 )
 
 EXPLANATION_COLUMNS: tuple[Column, ...] = (

@@ -11,7 +11,7 @@ from engine.suspects.detectors import DETECTORS, detect
 from engine.suspects.observations import Observations
 
 PERMUTATIONS = 5
-SAMPLES = 2000  # that a permuted run looks at, at least: searching all would cost as much as the search, five times over
+SAMPLES = 2000  # that a permuted run looks at, at least: searching all five times over would cost too much
 PER_CLASS = 100  # ... and so many per class: with fewer than five photos a class cannot score at all
 
 

@@ -42,6 +42,8 @@ class Facts:
             **{name: pa.array(values, pa.float32(), from_pandas=True) for name, values in names.items()},
             "file_format": pa.array([file and file.format for file in self.files], pa.string()),
             "file_bytes": pa.array([file and file.bytes for file in self.files], pa.int64()),
+            "camera": pa.array([file and file.camera for file in self.files], pa.string()),
+            "software": pa.array([file and file.software for file in self.files], pa.string()),
         }
 
 

@@ -17,7 +17,8 @@ from storage import RunReader, StoreError
 from storage.queries.catalog import run_sample_columns
 
 MEASURED = ("brightness", "contrast", "saturation", "warmth", "greenness", "sharpness")
-GIVEN = ("width", "height", "file_format", "file_bytes")  # of the picture's file: can be seen, not be changed
+# Of the picture's file: can be seen, not be changed.
+GIVEN = ("width", "height", "file_format", "file_bytes", "camera", "software")
 TARGETS = ("predicted", "answer", "label")
 ALIAS = 0.98  # a column whose values each belong to one label (a synset, a sub-class) says nothing new
 

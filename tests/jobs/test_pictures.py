@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.pictures import PictureError, decode, decode_mask
+from jobs.pictures import PictureError, decode, decode_mask, measure, read
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -82,6 +82,18 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (6, 6), colour) for colour in (RED, GREEN)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert decode(tmp_path / "a.gif").getpixel((3, 3)) == RED
+
+
+def test_exif_tells_of_camera_and_software(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0131] = "Nikon\x00", " D80 ", "GIMP 2.10\n"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=exif)
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.jpg")
+    file = read(tmp_path / "a.jpg")[1]
+    assert (file.format, file.camera, file.software) == ("JPEG", "Nikon D80", "GIMP 2.10")
+    assert measure(tmp_path / "a.jpg")[1] == file
+    plain = read(tmp_path / "b.jpg")[1]
+    assert (plain.camera, plain.software) == (None, None)
 
 
 def test_one_pixel(tmp_path: Path) -> None:

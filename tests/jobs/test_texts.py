@@ -40,7 +40,8 @@ def test_texts_are_classified_and_explained(bert: str, tmp_path: Path, workers: 
         assert [row["uri"] for row in found] == ["row 1", "row 2", "row 4", "row 5"]
         assert {(row["target"], row["modality"]) for row in found} == {("predicted", "text")}
         assert {(row["width"], row["view_x0"], row["grid_h"], row["zero_rows"]) for row in found} == {(None,) * 4}
-        assert {row[name] for row in found for name in (*PROPERTIES, "file_format", "file_bytes")} == {None}
+        names = (*PROPERTIES, "file_format", "file_bytes", "camera", "software")
+        assert {row[name] for row in found for name in names} == {None}
         assert [token for token in found[1]["tokens"] if token] == ["a", "very", "bad", "film"]
         for row in found:
             values = reader.maps([(row["sample_id"], "predicted")], "text")[row["sample_id"], "predicted"]

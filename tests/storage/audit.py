@@ -77,6 +77,8 @@ def properties(sample_id: int) -> dict[str, Any]:
         **{name: value if known else None for name, value in zip(names, values, strict=True)},
         "file_format": ("JPEG", "PNG")[sample_id % 2] if known else None,
         "file_bytes": 2**31 + sample_id if known else None,
+        "camera": "Nikon D80" if known and sample_id % 3 else None,
+        "software": "GIMP" if known and not sample_id % 3 else None,
     }
 
 
