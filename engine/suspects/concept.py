@@ -16,7 +16,7 @@ from scipy.spatial.distance import squareform
 from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
 from engine.suspects.cues import ConceptCue, center_of, directions
 from engine.suspects.hosts import cohesion
-from engine.suspects.observations import Observations
+from engine.suspects.observations import NONE, Observations
 
 CUT = 0.5  # average-linkage cosine: patches of one cluster are on average at least so alike
 SAME = 0.5  # clusters of one class whose means are so alike are parts of one cue (the edges of a frame)
@@ -55,52 +55,72 @@ def patch_directions(seen: Observations) -> np.ndarray:
     return seen.kept("patch directions", (patches, rest), lambda: directions(patches[:, :PATCHES], center_of(rest)))
 
 
+@dataclass(frozen=True)
+class _Scope:
+    """What a class's clusters are compared with: its own photos, and photos of other classes that stand for `weight`
+    each. `units` [N, T, D] are the directions of all patches."""
+
+    number: int
+    units: np.ndarray
+    own: np.ndarray
+    others: np.ndarray
+    weight: float
+
+
 def _of_class(
     seen: Observations, units: np.ndarray, number: int, own: np.ndarray, center: np.ndarray, rng: np.random.Generator
 ) -> list[Candidate]:
-    """The candidates of one class. `units` [N, T, D] are the directions of all patches, `own` the class's rows."""
+    """The candidates of one class, whose rows are `own`."""
     sample = own if len(own) <= PHOTOS else np.sort(rng.choice(own, PHOTOS, replace=False))
     clusters = list(_clusters(units[sample]))
     if not clusters:
         return []
-    others = np.flatnonzero((seen.predicted != number) & (seen.predicted >= 0))
+    others = np.flatnonzero((seen.predicted != number) & (seen.predicted != NONE))
     weight = max(1.0, len(others) / OTHERS)
     if weight > 1:
         others = np.sort(rng.choice(others, OTHERS, replace=False))
+    scope = _Scope(number, units, own, others, weight)
     means = np.stack([cluster.mean for cluster in clusters])
-    inside, outside = _likeness(units, own, means), _likeness(units, others, means)
-    shares = _shares(seen, units, own, means)
-    single = []
-    for k, cluster in enumerate(clusters):
-        members = np.flatnonzero(inside[:, k] >= CUT)
-        if len(members) < FEWEST:
-            continue
-        members = members[np.argsort(-inside[members, k], kind="stable")]
-        elsewhere = np.flatnonzero(outside[:, k] >= CUT)
-        base = len(own) / (len(own) + weight * len(others))
-        purity = adjusted_purity(len(members), weight * len(elsewhere), base)
-        share = float(shares[members, k].mean())
-        score = cluster.cohesion * purity * np.sqrt(share) * reach(len(members), len(own))
-        rows = own[members]
-        single.append(
-            Candidate(
-                kind="concept",
-                class_index=number,
-                members=rows,
-                strength=inside[members, k],
-                elsewhere=others[elsewhere],
-                score=float(score),
-                cue=ConceptCue(cluster.mean[None], center, CUT),
-                evidence={
-                    "cohesion": cluster.cohesion,
-                    "purity": len(members) / max(len(members) + weight * len(elsewhere), 1),
-                    "adjusted_purity": purity,
-                    "relevancy_share": share,
-                    "coverage": len(members) / len(own),
-                },
-            )
-        )
-    return _joined(sorted(single, key=lambda candidate: -candidate.score))
+    inside, outside, shares = _likeness(units, own, means), _likeness(units, others, means), _shares(seen, scope, means)
+    found = [
+        _candidate(scope, cluster, inside[:, k], outside[:, k], shares[:, k], center)
+        for k, cluster in enumerate(clusters)
+    ]
+    return _joined(sorted((one for one in found if one is not None), key=lambda candidate: -candidate.score))
+
+
+def _candidate(
+    scope: _Scope, cluster: _Cluster, inside: np.ndarray, outside: np.ndarray, shares: np.ndarray, center: np.ndarray
+) -> Candidate | None:
+    """The candidate of one cluster, if enough photos of the class show it.
+
+    `inside` and `outside` are the likenesses of the class's and of other photos, `shares` the relevancy that photos of
+    the class have on such patches.
+    """
+    members = np.flatnonzero(inside >= CUT)
+    if len(members) < FEWEST:
+        return None
+    members = members[np.argsort(-inside[members], kind="stable")]
+    elsewhere = np.flatnonzero(outside >= CUT)
+    every, foreign = len(scope.own), scope.weight * len(elsewhere)
+    purity = adjusted_purity(len(members), foreign, every / (every + scope.weight * len(scope.others)))
+    share = float(shares[members].mean())
+    return Candidate(
+        kind="concept",
+        class_index=scope.number,
+        members=scope.own[members],
+        strength=inside[members],
+        elsewhere=scope.others[elsewhere],
+        score=float(cluster.cohesion * purity * np.sqrt(share) * reach(len(members), every)),
+        cue=ConceptCue(cluster.mean[None], center, CUT),
+        evidence={
+            "cohesion": cluster.cohesion,
+            "purity": len(members) / (len(members) + foreign),
+            "adjusted_purity": purity,
+            "relevancy_share": share,
+            "coverage": len(members) / every,
+        },
+    )
 
 
 def _clusters(patches: np.ndarray) -> Iterator[_Cluster]:
@@ -131,13 +151,13 @@ def _likeness(units: np.ndarray, rows: np.ndarray, means: np.ndarray) -> np.ndar
     return np.concatenate(parts) if parts else np.zeros((0, len(means)), np.float32)
 
 
-def _shares(seen: Observations, units: np.ndarray, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Share of each photo's relevancy on patches of each cluster, [n, K]."""
+def _shares(seen: Observations, scope: _Scope, means: np.ndarray) -> np.ndarray:
+    """Share of the relevancy that each photo of the class has on patches of each cluster, [n, K]."""
     assert seen.patch_shares is not None
     parts = []
-    for k in range(0, len(rows), CHUNK):
-        chunk = rows[k : k + CHUNK]
-        here = units[chunk] @ means.T >= CUT
+    for k in range(0, len(scope.own), CHUNK):
+        chunk = scope.own[k : k + CHUNK]
+        here = scope.units[chunk] @ means.T >= CUT
         known = np.nan_to_num(seen.patch_shares[chunk, :PATCHES])
         parts.append(np.einsum("nt,ntk->nk", known, here))
     return np.concatenate(parts)
