@@ -62,7 +62,7 @@ bench: .venv/.installed-dev ## measure the engine against its limit and its peer
 	$(BIN)/python benchmarks/suspects_scale.py --json benchmarks/results/suspects_scale.json
 
 bench-suspects: .venv/.installed-dev ## measure the search for suspects on generated datasets (about an hour)
-	$(BIN)/python benchmarks/suspects.py --settings 170 --json benchmarks/results/suspects.json
+	$(BIN)/python benchmarks/suspects.py --settings 178 --json benchmarks/results/suspects.json
 
 pictures: setup ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py

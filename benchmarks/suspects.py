@@ -1,7 +1,7 @@
 """Does an audit find the cues that a model relies on? Generated datasets with planted cues, ours beside its rivals.
 
     python benchmarks/suspects.py --real DIR [--models FOLDER] [--json FILE]
-    python benchmarks/suspects.py [--json FILE] [--settings 200] [--workers 2] [--only KIND] [--auditors NAME ...]
+    python benchmarks/suspects.py [--json FILE] [--settings 178] [--workers 2] [--only KIND] [--auditors NAME ...]
                                   [--again NAME ...] [--cache FOLDER]
 
 A setting is one cue in one dataset. A run that was stopped goes on where it was; trained models and all
@@ -43,11 +43,11 @@ def main() -> None:
     """Run, print a table, and write JSON when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--settings", type=int, default=200)
+    parser.add_argument("--settings", type=int, default=178)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", choices=KINDS, help="datasets that have a cue of this kind")
-    parser.add_argument("--auditors", nargs="+", choices=list(AUDITORS), default=list(RIVALS))
+    parser.add_argument("--auditors", nargs="+", choices=list(AUDITORS), default=["ours", *RIVALS])
     parser.add_argument("--again", nargs="+", choices=list(AUDITORS), default=[], help="run these anew")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--real", type=Path, metavar="DIR", help="real photos with planted cues, instead")
