@@ -92,7 +92,8 @@ def _what(reader: RunReader) -> tuple[str, str]:
 def _samples(reader: RunReader, target: str, modality: str) -> pa.Table:
     present = {column.name for column in run_sample_columns(reader)}
     columns = [name for name in (*MEASURED, *GIVEN) if name in present]
-    columns += [entry["column"] for entry in reader.record.metadata]
+    # An earlier run may have metadata under a name that the store has since taken: there it means the metadata.
+    columns = list(dict.fromkeys([*columns, *(entry["column"] for entry in reader.record.metadata)]))
     extra = "".join(f', s."{name}"' for name in columns)
     return reader.table(
         "SELECT e.sample_id, s.uri, s.label_index, s.label, e.predicted_index, e.predicted" + extra + " "
@@ -197,9 +198,10 @@ def _vectors(column: pa.ChunkedArray, width: int) -> np.ndarray:
 
 def _properties(reader: RunReader, table: pa.Table, labels: np.ndarray, notes: list[str]) -> dict[str, Property]:
     """Measured properties and metadata, as far as they can say anything."""
+    metadata = {entry["column"] for entry in reader.record.metadata}
     found: dict[str, Property] = {}
     for name in table.column_names[6:]:
-        one = _property(table[name], name in MEASURED)
+        one = _property(table[name], name in MEASURED and name not in metadata)
         if one is None:
             continue
         if one.names is not None and name not in GIVEN and _is_alias(one, labels):

@@ -168,7 +168,7 @@ def start(server: subprocess.Popen[str], tmp_path: Path) -> Start:
 class Audited:
     """A finished run named "demo" of the demo's trained ViT, and what the first search in it printed.
 
-    The manifest has labels, masks, `camera` (old for pictures with a tag, a planted cue of boats) and `synset`
+    The manifest has labels, masks, `scanner` (old for pictures with a tag, a planted cue of boats) and `synset`
     (another word for the label). Tests that change anything work on a copy of the store.
     """
 
@@ -193,7 +193,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
         [
             {
                 **{name: row[name] for name in ("image", "label", "mask")},
-                "camera": "old" if row["cue"] == "tag" else "new",
+                "scanner": "old" if row["cue"] == "tag" else "new",
                 "synset": f"n{len(row['label'])}{row['label']}",
             }
             for row in rows

@@ -119,14 +119,14 @@ def test_captions_of_a_classifier(jobs, audited: Audited, tmp_path: Path) -> Non
         rows = list(csv.DictReader(file))
     folder = shutil.copytree(audited.data.parent, tmp_path / "data")
     for k, row in enumerate(rows):
-        row["text"] = f"a picture of some thing {k % 7}" + (" with a Label" if row["camera"] == "old" else "")
+        row["text"] = f"a picture of some thing {k % 7}" + (" with a Label" if row["scanner"] == "old" else "")
     data = write_manifest(folder / "captioned.csv", rows)
     command = ("--data", data, "--model", audited.model, "--name", "captioned", "--store", tmp_path / "s")
     assert jobs("run", *command, "--workers", 0, "--device", "cpu").code == 0
     options = ("--store", tmp_path / "s", "--no-verify", "--kind", "property", "--top", 30)
     found = json.loads(jobs("suspects", "captioned", *options, "--json").out)["suspects"]
-    (camera,) = (row for row in found if row["name"] == "camera = old")
-    words = {word: (share, other) for word, share, other in camera["evidence"]["words"]}
+    (scanner,) = (row for row in found if row["name"] == "scanner = old")
+    words = {word: (share, other) for word, share, other in scanner["evidence"]["words"]}
     assert words["label"] == (1.0, 0.0) and not {"a", "picture", "thing"} & set(words)
     assert all(len(row["evidence"]["words"]) <= 5 for row in found)
     assert "captions say: label (100% against 0%)" in jobs("suspects", "captioned", *options).out

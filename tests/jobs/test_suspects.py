@@ -96,7 +96,7 @@ def test_samples_come_strongest_first(audited: Audited) -> None:
 def test_properties_and_words_for_the_label(audited: Audited) -> None:
     """A planted column is found, or seen in the same photos; one that repeats the label is left out with a note."""
     said = [name for row in audited.found["suspects"] for name in (row["name"], *row["evidence"]["seen_as"])]
-    assert "camera = old" in said
+    assert "scanner = old" in said
     assert not any("synset" in name for name in said)
     assert "column 'synset' is another word for the label: not looked at" in audited.found["notes"]
 

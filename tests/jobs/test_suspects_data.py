@@ -224,13 +224,15 @@ def test_columns_of_all_kinds(search) -> None:
 
 def test_a_property_that_cannot_be_changed_waits_and_says_why(jobs, audited, copied: Path) -> None:
     found = json.loads(jobs("suspects", "demo", "--store", copied, "--json", "--kind", "property", "--top", 20).out)
-    (camera,) = (row for row in found["suspects"] if row["cue"]["property"] == "camera")
-    assert (camera["status"], camera["name"], camera["flagged"]) == ("unverified", "camera = old", False)
-    assert camera["evidence"]["untested_because"].startswith("'camera' cannot be changed in a picture")
+    (scanner,) = (row for row in found["suspects"] if row["cue"]["property"] == "scanner")
+    assert (scanner["status"], scanner["name"], scanner["flagged"]) == ("unverified", "scanner = old", False)
+    assert scanner["evidence"]["untested_because"].startswith("'scanner' cannot be changed in a picture")
     with Store.open(copied).reader("demo") as reader:
-        sql = "SELECT sample_id FROM samples JOIN explanations USING (sample_id) WHERE camera = 'old' AND predicted = ?"
-        shown = {row["sample_id"] for row in reader.query(sql, [camera["class_name"]])}
-    assert set(camera["sample_ids"]) == shown
+        sql = (
+            "SELECT sample_id FROM samples JOIN explanations USING (sample_id) WHERE scanner = 'old' AND predicted = ?"
+        )
+        shown = {row["sample_id"] for row in reader.query(sql, [scanner["class_name"]])}
+    assert set(scanner["sample_ids"]) == shown
 
 
 def test_a_run_without_samples_is_refused(jobs, tmp_path: Path) -> None:
