@@ -7,6 +7,7 @@ and ends it with exit code 2.
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 
 from storage import Store, StoreError
@@ -33,6 +34,7 @@ def main(root: str, parts: int, seal_every: int, grace: float, file_limit: int |
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it: we inherit that
     limit = int(sys.argv[5]) if len(sys.argv) > 5 else None
     try:
         main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), limit)
