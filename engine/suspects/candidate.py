@@ -11,6 +11,9 @@ from engine.suspects.cues import Cue, PropertyCue
 FEWEST = 5
 """Photos that a candidate must be seen in: with fewer, chance produces too many."""
 
+TOGETHER = 0.5
+"""Share of the smaller candidate's photos that must be the other's for both to be seen in the same photos."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -49,6 +52,12 @@ class Candidate:
     def testable(self) -> bool:
         """Whether an intervention can change the cue: no picture's metadata can be changed for the model to see."""
         return not isinstance(self.cue, PropertyCue) or self.cue.measured
+
+
+def same_photos(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates of one detector are seen in the same photos, so that they may be parts of one cue."""
+    shared = len(np.intersect1d(one.members, other.members, assume_unique=True))
+    return shared >= TOGETHER * min(len(one.members), len(other.members))
 
 
 def adjusted_purity(inside: float, outside: float, base: float) -> float:

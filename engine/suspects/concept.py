@@ -13,14 +13,13 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
+from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach, same_photos
 from engine.suspects.cues import ConceptCue, center_of, directions
 from engine.suspects.hosts import cohesion
 from engine.suspects.observations import NONE, Observations
 
 CUT = 0.5  # average-linkage cosine: patches of one cluster are on average at least so alike
-SAME = 0.5  # clusters of one class whose means are so alike are parts of one cue (the edges of a frame)
-TOGETHER = 0.5  # ... when they are seen in the same photos
+SAME = 0.5  # clusters of one class whose means are so alike, in the same photos, are parts of one cue (a frame's edges)
 PATCHES = 5  # most relevant patches of a photo that take part
 PHOTOS = 600  # of a class that are clustered, chosen at random: linkage is quadratic
 OTHERS = 20_000  # photos of other classes that are looked at for purity
@@ -179,8 +178,7 @@ def _same_cue(one: Candidate, other: Candidate) -> bool:
     assert isinstance(one.cue, ConceptCue) and isinstance(other.cue, ConceptCue)
     first, second = one.cue.prototypes[0], other.cue.prototypes[0]
     alike = first @ second / (np.linalg.norm(first) * np.linalg.norm(second))
-    shared = len(np.intersect1d(one.members, other.members, assume_unique=True))
-    return bool(alike >= SAME and shared >= TOGETHER * min(len(one.members), len(other.members)))
+    return bool(alike >= SAME) and same_photos(one, other)
 
 
 def _with_part(one: Candidate, part: Candidate) -> Candidate:

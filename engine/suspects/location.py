@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach
+from engine.suspects.candidate import FEWEST, Candidate, adjusted_purity, reach, same_photos
 from engine.suspects.cues import PlaceCue
 from engine.suspects.hosts import cohesion
 from engine.suspects.observations import NONE, Observations
@@ -20,7 +20,6 @@ SURE = 4.0  # standard errors by which a cell's mean share must lie above that o
 TIMES = 1.5  # ... and how many times above
 MOST = 0.6  # of the cells: a larger region is no place
 CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the other classes' share in the region; a photo above is a member
-TOGETHER = 0.5  # of the smaller place's photos must be the other's for two places to be one
 SCALE = 0.7  # a place says less than a look: where both detectors see a cue, the concept is to stand for it
 
 
@@ -49,7 +48,7 @@ def _joined(seen: Observations, number: int, places: list[np.ndarray]) -> list[C
         candidate = _best(seen, number, cells)
         if candidate is None:
             continue
-        partner = next((other for other in found if _same_photos(candidate, other)), None)
+        partner = next((other for other in found if same_photos(candidate, other)), None)
         if partner is not None:
             assert isinstance(partner.cue, PlaceCue)
             whole = _best(seen, number, cells | partner.cue.cells)
@@ -57,11 +56,6 @@ def _joined(seen: Observations, number: int, places: list[np.ndarray]) -> list[C
         else:
             found.append(candidate)
     return found
-
-
-def _same_photos(one: Candidate, other: Candidate) -> bool:
-    shared = len(np.intersect1d(one.members, other.members, assume_unique=True))
-    return shared >= TOGETHER * min(len(one.members), len(other.members))
 
 
 def _best(seen: Observations, number: int, cells: np.ndarray) -> Candidate | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,12 +36,6 @@ class Gathered:
     total: int
     tokens: np.ndarray | None = None  # int64 [N, T] cell of each patch, -1 for none
     notes: list[str] = field(default_factory=list)
-
-    def rows_of(self, ids: Iterable[int]) -> np.ndarray:
-        """Rows of samples that are here, in the order of the ids."""
-        wanted = np.fromiter(ids, np.int64)
-        place = np.searchsorted(self.ids, wanted).clip(max=max(len(self.ids) - 1, 0))
-        return place[self.ids[place] == wanted] if len(self.ids) else place[:0]
 
 
 def gather(reader: RunReader, *, sample: int, seed: int) -> Gathered:

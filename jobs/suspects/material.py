@@ -29,8 +29,6 @@ class Material:
 
     dataset: Dataset
     loaded: LoadedModel
-    method: str
-    start_layer: int
     batch_size: int
 
     # -- pictures -------------------------------------------------------------------------------------
@@ -151,4 +149,4 @@ def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
     loaded = load_model(
         name, checkpoint=checkpoint, device=chosen_device(spec.device), precision=record.spec.get("precision", "fp32")
     )
-    return Material(dataset, loaded, record.spec["method"], int(record.spec.get("start_layer") or 0), spec.batch_size)
+    return Material(dataset, loaded, spec.batch_size)
