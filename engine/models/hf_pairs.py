@@ -12,7 +12,7 @@ from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower
 from engine.models.hf_vision import Layout, hf_image_tower, picture_inputs
 from engine.models.hugging_face import under_sdpa
-from engine.models.pairs import PairAdapter, text_tower
+from engine.models.pairs import PairAdapter, text_stream
 from engine.targets import Output
 
 _CLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 1, (0,))
@@ -56,20 +56,24 @@ class HFPairs(PairAdapter):
         if _is_siglip(model) and not getattr(model.vision_model, "use_head", False):
             raise UnsupportedModel(f"{type(model).__name__} without its vision pooling head has no read-out to explain")
 
-    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
-        """Image and text stream."""
+    def image_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """CLIP's reads its class token, SigLIP's an attention pool."""
         siglip = _is_siglip(model)
-        image = hf_image_tower(
+        return hf_image_tower(
             model,
             batch["image"],
             _SIGLIP_IMAGE if siglip else _CLIP_IMAGE,
             pool="vision_model.head.attention" if siglip else None,
         )
+
+    def text_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """CLIP's reads the end token, SigLIP's the last one."""
         depth, config = self.layers(model)["text"], _text_config(model)
         blocks = "text_model.encoder.layers"
         legacy = config.eos_token_id == LEGACY_END_ID and type(model).__name__ == "CLIPModel"
-        pooling = "last" if siglip else ("argmax" if legacy else "eos")
-        text = text_tower(
+        pooling = "last" if _is_siglip(model) else ("argmax" if legacy else "eos")
+        return text_stream(
+            model,
             tuple(f"{blocks}.{i}.self_attn" for i in range(depth)),
             f"{blocks}.{depth - 1}",
             batch,
@@ -77,17 +81,19 @@ class HFPairs(PairAdapter):
             end_id=config.eos_token_id,
             pad_id=config.pad_token_id,
         )
-        return image, text
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Cosine of each pair and the model's logit."""
         clip: Any = model
         out = clip(input_ids=batch["text"], attention_mask=batch.get("attention_mask"), **picture_inputs(clip, batch))
         cosine = (out.image_embeds * out.text_embeds).sum(dim=-1)
-        logits = clip.logit_scale.exp() * cosine
-        if hasattr(clip, "logit_bias"):
-            logits = logits + clip.logit_bias
-        return Output(logits=logits.reshape(len(cosine)), cosine=cosine)
+        return Output(logits=self.pair_logits(model, cosine), cosine=cosine)
+
+    def pair_logits(self, model: nn.Module, cosine: Tensor) -> Tensor:
+        """With the bias where there is one (SigLIP)."""
+        clip: Any = model
+        logits: Tensor = clip.logit_scale.exp() * cosine
+        return logits + clip.logit_bias if hasattr(clip, "logit_bias") else logits
 
     def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
         """The library's image features, at unit length."""

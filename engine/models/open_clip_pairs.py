@@ -19,7 +19,7 @@ from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower, middle_block
 from engine.models.hf_text import bert_limits
 from engine.models.hugging_face import under_sdpa
-from engine.models.pairs import PairAdapter, text_tower
+from engine.models.pairs import PairAdapter, text_stream
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.timm_vit import TimmViT, check_timm_trunk, timm_image_tower
 from engine.targets import Output
@@ -77,18 +77,16 @@ class OpenClipPairs(PairAdapter):
             )
         _check_text(getattr(model, "text", None))
 
-    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
-        """Image and text stream."""
-        return self._image(model, batch["image"]), self._text(model, batch)
-
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Cosine of each pair and the model's logit, temperature and bias included."""
-        clip: Any = model
         cosine = (self.embed_images(model, batch) * self.embed_texts(model, batch)).sum(dim=-1)
-        logits = clip.logit_scale.exp() * cosine
-        if clip.logit_bias is not None:
-            logits = logits + clip.logit_bias
-        return Output(logits=logits, cosine=cosine)
+        return Output(logits=self.pair_logits(model, cosine), cosine=cosine)
+
+    def pair_logits(self, model: nn.Module, cosine: Tensor) -> Tensor:
+        """With the bias where there is one (SigLIP)."""
+        clip: Any = model
+        logits: Tensor = clip.logit_scale.exp() * cosine
+        return logits if clip.logit_bias is None else logits + clip.logit_bias
 
     def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
         """Through the image tower."""
@@ -120,12 +118,14 @@ class OpenClipPairs(PairAdapter):
             return bert_limits(text.transformer)
         return int(text.vocab_size), int(text.context_length)
 
-    def _image(self, model: nn.Module, images: Tensor) -> Tower:
+    def image_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """Native or of timm."""
         visual: Any = _image_part(model)
+        images = batch["image"]
         if isinstance(visual, TimmModel):
             return timm_image_tower(visual.trunk, images, path="visual.trunk")
         depth, grid = len(visual.transformer.resblocks), tuple(int(n) for n in visual.grid_size)
-        batch, tokens = len(images), 1 + grid[0] * grid[1]
+        count, tokens = len(images), 1 + grid[0] * grid[1]
         pooled = visual.attn_pool is not None
         read = len(visual.attn_pool.query) if pooled else tokens
         mean = visual.pool_type == "avg"
@@ -133,22 +133,24 @@ class OpenClipPairs(PairAdapter):
             modality="image",
             layers=tuple(f"visual.transformer.resblocks.{i}.attn" for i in range(depth)),
             states=f"visual.transformer.resblocks.{depth - 1}",
-            start=mean_row(batch, read, 1, images) if mean else token_row(batch, read, (0,), images),
-            content=content_after(batch, tokens, 1, images.device),
+            start=mean_row(count, read, 1, images) if mean else token_row(count, read, (0,), images),
+            content=content_after(count, tokens, 1, images.device),
             prefix=1,
             grid=(grid[0], grid[1]),
             pool="visual.attn_pool.attn" if pooled else None,
             middle=middle_block("visual.transformer.resblocks", depth),
         )
 
-    def _text(self, model: nn.Module, batch: Batch) -> Tower:
+    def text_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """Native or of transformers."""
         text = _text_part(model)
         if isinstance(text, HFTextEncoder):
             return _hf_text(text, batch)
         inside = text is model
         dot, appended = "" if inside else "text.", getattr(text, "cls_emb", None) is not None
         depth = len(text.transformer.resblocks)
-        tower = text_tower(
+        tower = text_stream(
+            model,
             tuple(f"{dot}transformer.resblocks.{i}.attn" for i in range(depth)),
             f"{dot}transformer.resblocks.{depth - 1}",
             batch,
@@ -185,7 +187,7 @@ def _hf_text(text: Any, batch: Batch) -> Tower:
     """A BERT-like text tower: padding is masked, the class token or the mean over the other tokens is read."""
     ids, blocks = batch["text"], "text.transformer.encoder.layer"
     valid = ids != text.config.pad_token_id
-    like, depth = batch["image"], len(text.transformer.encoder.layer)
+    like, depth = next(text.parameters()), len(text.transformer.encoder.layer)
     mean = valid.to(like.dtype) / valid.sum(dim=1, keepdim=True)
     first = token_row(len(ids), ids.shape[1], (0,), like)
     return Tower(

@@ -26,17 +26,50 @@ class PairAdapter(Adapter):
         """``{"image": [B, 3, H, W], "text": texts or ids [B, T]}``; HF names are understood too."""
         if isinstance(inputs, Tensor):
             raise EngineError("an image-text model needs {'image': images, 'text': texts}, not one tensor")
-        images = image_tensor(model, inputs)
-        ids = _text_ids(inputs.get("text", inputs.get("input_ids")), tokenizer).to(images.device)
-        if len(ids) != len(images):
-            raise EngineError(f"{len(images)} images but {len(ids)} texts: row i of both must belong together")
+        pictures = self.prepare_images(model, inputs)
+        texts = inputs.get("text", inputs.get("input_ids"))
+        words = self.prepare_texts(model, texts, tokenizer, inputs.get("attention_mask"))
+        count = len(pictures["image"])
+        if len(words["text"]) != count:
+            raise EngineError(f"{count} images but {len(words['text'])} texts: row i of both must belong together")
+        return pictures | words
+
+    def prepare_images(self, model: nn.Module, images: Inputs) -> Batch:
+        """Pictures alone, a tensor or under "image": ``{"image": [B, 3, H, W]}``, on the model's device."""
+        return {"image": image_tensor(model, images)}
+
+    def prepare_texts(
+        self, model: nn.Module, texts: Any, tokenizer: TextTokenizer | None, attention_mask: Any = None
+    ) -> Batch:
+        """Texts alone: "text" [B, T] and perhaps "attention_mask" and "special" [B, T], on the model's device.
+
+        Raises:
+            EngineError: no texts, strings without a tokenizer, or ids that the model does not know.
+        """
+        ids = _text_ids(texts, tokenizer).to(next(model.parameters()).device)
         check_ids(ids, self.text_limits(model))
-        batch = {"image": images, "text": ids}
-        if inputs.get("attention_mask") is not None:
-            batch["attention_mask"] = torch.as_tensor(inputs["attention_mask"]).to(images.device)
+        batch = {"text": ids}
+        if attention_mask is not None:
+            batch["attention_mask"] = torch.as_tensor(attention_mask).to(ids.device)
         if tokenizer is not None:
             batch["special"] = tokenizer.is_special(ids)
         return batch
+
+    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
+        """Image and text stream."""
+        return self.image_tower(model, batch), self.text_tower(model, batch)
+
+    @abstractmethod
+    def image_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """The image stream; of the batch only "image" is read."""
+
+    @abstractmethod
+    def text_tower(self, model: nn.Module, batch: Batch) -> Tower:
+        """The text stream; of the batch "text" and perhaps "attention_mask" and "special" are read."""
+
+    @abstractmethod
+    def pair_logits(self, model: nn.Module, cosine: Tensor) -> Tensor:
+        """The model's own logits of cosines of any shape: temperature, and bias where it has one."""
 
     @abstractmethod
     def embed_images(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -65,12 +98,19 @@ def _text_ids(text: Any, tokenizer: TextTokenizer | None) -> Tensor:
     return tokenizer([text] if isinstance(text, str) else list(text))
 
 
-def text_tower(
-    layers: tuple[str, ...], states: str, batch: Batch, pooling: str, end_id: int | None, pad_id: int | None
+def text_stream(
+    model: nn.Module,
+    layers: tuple[str, ...],
+    states: str,
+    batch: Batch,
+    pooling: str,
+    end_id: int | None,
+    pad_id: int | None,
 ) -> Tower:
     """Describe a text stream.
 
     Args:
+        model: start rows have the type of its parameters.
         layers: attention modules, first to last.
         states: last block.
         batch: holds "text" ids [B, T] and perhaps "special" [B, T].
@@ -80,7 +120,7 @@ def text_tower(
     """
     ids = batch["text"]
     count, tokens = ids.shape
-    like = batch["image"]
+    like = next(model.parameters())
     if pooling in ("argmax", "eos"):
         is_end = torch.eq(ids, -1 if end_id is None else end_id)
         ends = ids.argmax(dim=1) if pooling == "argmax" else is_end.int().argmax(dim=1)
