@@ -66,7 +66,7 @@ class Request:
         module = loaded.model if loaded else model
         if not isinstance(module, nn.Module):
             raise EngineError(f"explain needs a torch module or what load_model returned, not {type(module).__name__}")
-        adapter = find_adapter(module)
+        adapter = loaded.adapter if loaded else find_adapter(module)
         chosen = make_method(method)
         tokens = loaded.tokenizer if loaded else None
         if tokenizer is not None:
