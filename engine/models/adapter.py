@@ -184,6 +184,10 @@ class Adapter(ABC):
     def layers(self, model: nn.Module) -> dict[str, int]:
         """Return the number of self-attention layers per modality ("cross": layers between two streams)."""
 
+    def num_classes(self, model: nn.Module) -> int | None:
+        """Number of classes where they are the adapter's own; None where the model says how many it has."""
+        return None
+
     def text_limits(self, model: nn.Module) -> tuple[int, int]:
         """Vocabulary size and longest text in tokens, of models that read texts."""
         raise NotImplementedError

@@ -29,17 +29,22 @@ def embed_pictures(loaded: LoadedModel, pictures: Sequence[Image.Image], batch_s
     return torch.cat(found)
 
 
-@torch.no_grad()
 def embed_words(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 32) -> Tensor:
     """Unit vectors of texts, float32 [B, D] on the CPU, comparable with those of pictures.
 
     Raises:
         UnsupportedModel: the model does not embed texts alone.
     """
+    return encode_words(loaded, texts, batch_size).float().cpu()
+
+
+@torch.no_grad()
+def encode_words(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 32) -> Tensor:
+    """As :func:`embed_words`, in the model's own type and where the model is."""
     device, found = next(loaded.model.parameters()).device, []
     for start in range(0, len(texts), batch_size):
         assert loaded.tokenizer is not None
         ids = loaded.tokenizer(texts[start : start + batch_size]).to(device)
         check_ids(ids, loaded.adapter.text_limits(loaded.model))
-        found.append(loaded.adapter.embed_texts(loaded.model, {"text": ids}).float().cpu())
+        found.append(loaded.adapter.embed_texts(loaded.model, {"text": ids}))
     return torch.cat(found)

@@ -85,7 +85,9 @@ class LoadedModel:
     @property
     def num_classes(self) -> int | None:
         """Number of classes or answers ("no object" is none); None for image-text pairs."""
-        return None if self.task == "pair" else count_classes(self.model)
+        if self.task == "pair":
+            return None
+        return self.adapter.num_classes(self.model) or count_classes(self.model)
 
     @property
     def grid(self) -> tuple[int, int] | None:
