@@ -6,6 +6,7 @@ from engine.explanation import Explanation
 from engine.methods import list_methods
 from engine.models import list_models
 from engine.models.loading import LoadedModel, load_model
+from engine.words import Words, word_relevancy, word_spans, words_of
 
 __all__ = [
     "CaptureError",
@@ -14,10 +15,14 @@ __all__ = [
     "LoadedModel",
     "UnknownName",
     "UnsupportedModel",
+    "Words",
     "explain",
     "explain_detections",
     "explain_targets",
     "list_methods",
     "list_models",
     "load_model",
+    "word_relevancy",
+    "word_spans",
+    "words_of",
 ]

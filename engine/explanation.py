@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.patches import Patches
+from engine.words import Words
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Explanation:
         cosine: cosine of each pair, [B], for image-text models.
         grid: rows and columns (h, w) of the image tokens.
         tokens: readable pieces of each text, aligned with relevancy["text"]; '' for tokens that are never shown.
+        words: words of each text in the characters of the text as it was given, and the word of every column of
+            relevancy["text"]; columns that are never shown have none. None where texts came as ids.
         features: per modality, the relevancy-weighted mean of the last block's token states, [B, D]; zero where the
             relevancy is zero everywhere.
         matrices: R per (modality, modality), [B, N, N] with all tokens, only with ``keep_matrices=True``.
@@ -50,6 +53,7 @@ class Explanation:
     cosine: Tensor | None = None
     grid: tuple[int, int] | None = None
     tokens: list[list[str]] | None = None
+    words: list[Words] | None = None
     features: dict[str, Tensor] = field(default_factory=dict)
     matrices: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     regions: Tensor | None = None

@@ -19,6 +19,7 @@ from engine.methods import Method, make_method
 from engine.models import find_adapter
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
+from engine.models.pairs import PairAdapter
 from engine.models.tokens import TextTokenizer, as_tokenizer
 from engine.models.windows import WindowTower
 from engine.reading import Reading
@@ -27,6 +28,7 @@ from engine.relation_reading import RelationReading, checked_zero_row
 from engine.targets import Output
 from engine.tower_reading import TowerReading
 from engine.window_reading import WindowReading
+from engine.words import Words
 
 ENGINES = ("auto", "stream", "record")
 
@@ -47,6 +49,8 @@ class Request:
     bf16: bool
     keep_matrices: bool
     on_zero_row: str
+    texts: tuple[str, ...] | None = None
+    """The texts of the batch, where they were given as strings."""
 
     @classmethod
     def make(
@@ -87,7 +91,16 @@ class Request:
             bf16=loaded is not None and loaded.precision == "bf16",
             keep_matrices=keep_matrices,
             on_zero_row=on_zero_row,
+            texts=_texts(adapter, inputs),
         )
+
+    def words(self, shown: Tensor) -> list[Words] | None:
+        """The words of each text, given the tokens that are shown [B, T]; None where texts came as ids."""
+        if self.texts is None or self.tokenizer is None or self.tokenizer.places is None:
+            return None
+        length = None if isinstance(self.adapter, PairAdapter) else shown.shape[1]  # encoded to the context, or padded
+        rows = zip(self.texts, shown.tolist(), strict=True)
+        return [self.tokenizer.words(text, row, length) for text, row in rows]
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -153,6 +166,15 @@ def _reading(
         lambda output: adapter.relation(module, batch, output),
         patches,
     )
+
+
+def _texts(adapter: Adapter, inputs: Inputs) -> tuple[str, ...] | None:
+    if isinstance(inputs, Tensor) or "text" not in adapter.modalities:
+        return None
+    given = inputs.get("text", inputs.get("input_ids"))
+    if isinstance(given, Tensor):
+        return None
+    return (given,) if isinstance(given, str) else tuple(str(text) for text in given)
 
 
 def _checked_patches(patches: int) -> int:

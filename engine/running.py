@@ -152,6 +152,7 @@ def _assemble(request: Request, target: Target, output: Output, answer: Answer) 
         cosine=None if output.cosine is None else output.cosine.detach(),
         grid=request.reading.grid,
         tokens=request.tokenizer.pieces(request.batch["text"], text.words) if text and request.tokenizer else None,
+        words=request.words(text.words) if text else None,
         features={part.modality: part.features for part in answer.parts},
         matrices=answer.matrices,
         regions=None if regions is None else regions[0],

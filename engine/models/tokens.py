@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import EngineError
+from engine.models.token_spans import NOWHERE, Clean, Places, bpe_places, hugging_face_places, words_read
+from engine.words import Span, Words, words_of
 
 CLIP_CONTEXT = 77
 NO_LIMIT = 1 << 20
@@ -28,6 +30,9 @@ class TextTokenizer:
         count: text -> number of tokens it would need without cutting.
         encode_padded: texts -> ids and attention mask, LongTensor [B, T] each, T being the longest of them.
         size: number of ids that it can give out; 0 when it does not say.
+        places: text -> characters of every token, without padding; see :meth:`spans`. None when it does not say.
+        pads_left: whether ``encode`` puts the padding before the text.
+        clean: what it does to a text before it cuts it into pieces (mended encoding, HTML entities, lower case).
     """
 
     encode: Callable[[list[str]], Tensor]
@@ -37,6 +42,9 @@ class TextTokenizer:
     count: Callable[[str], int]
     encode_padded: Callable[[list[str]], tuple[Tensor, Tensor]] | None = None
     size: int = 0
+    places: Places | None = None
+    pads_left: bool = False
+    clean: Clean | None = None
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return ids [B, context] of a list of texts."""
@@ -64,6 +72,35 @@ class TextTokenizer:
             [self.piece(int(i)) if shown else "" for i, shown in zip(row, mask, strict=True)]
             for row, mask in zip(ids.tolist(), content.tolist(), strict=True)
         ]
+
+    def spans(self, text: str, length: int | None = None) -> list[Span]:
+        """Return for every id of a text its characters [first, last) in the text as it is given.
+
+        Special tokens, padding and pieces that cannot be placed get (0, 0). White space around a piece is left out.
+
+        Args:
+            text: the text.
+            length: T of :meth:`padded`, whose ids are then meant; without it the ids of ``encode``.
+
+        Raises:
+            EngineError: the tokenizer does not say where its pieces come from.
+        """
+        if self.places is None:
+            raise EngineError("this tokenizer does not say which characters a token stands for (places=...)")
+        found = self.places(text)
+        padding = [NOWHERE] * ((length or self.context) - len(found))
+        return padding + found if self.pads_left and length is None else found + padding
+
+    def words(self, text: str, shown: Sequence[bool], length: int | None = None) -> Words:
+        """Group the tokens of a text into words; those that are not shown belong to none.
+
+        Args:
+            text: the text.
+            shown: tokens whose piece is shown, [T].
+            length: as in :meth:`spans`.
+        """
+        spans = [span if seen else NOWHERE for span, seen in zip(self.spans(text, length), shown, strict=True)]
+        return words_of(text, spans, self.count(text), self.context, words_read(text, self.clean))
 
     def truncated(self, texts: Sequence[str]) -> list[bool]:
         """Tell for each text whether tokens were cut off."""
@@ -106,14 +143,17 @@ def _from_hugging_face(tokenizer: Any, context: int) -> TextTokenizer:
         )  # fmt: skip
         return out["input_ids"], out["attention_mask"]
 
+    special = _special_ids(tokenizer)
     return TextTokenizer(
         encode,
         lambda i: readable(str(tokenizer.convert_ids_to_tokens(i))),
-        _special_ids(tokenizer),
+        special,
         context,
         lambda text: len(tokenizer(text, verbose=False)["input_ids"]),
         encode_padded,
         len(tokenizer),
+        hugging_face_places(tokenizer, special, context, readable),
+        tokenizer.padding_side == "left",
     )
 
 
@@ -126,15 +166,30 @@ def _special_ids(tokenizer: Any) -> frozenset[int]:
 
 
 def _from_open_clip_wrapper(tokenizer: Any, context: int) -> TextTokenizer:
-    inner = tokenizer.tokenizer
+    inner, clean = tokenizer.tokenizer, _cleaning(tokenizer)
+    special = _special_ids(inner)
+    clips = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # start, end and class token are put around the pieces
     return TextTokenizer(
         lambda texts: torch.as_tensor(tokenizer(texts, context_length=context)),
         lambda i: readable(str(inner.convert_ids_to_tokens(i))),
-        _special_ids(inner),
+        special,
         context,
-        lambda text: len(inner(text, verbose=False)["input_ids"]),
+        lambda text: len(inner(clean(text), verbose=False, add_special_tokens=not clips)["input_ids"]) + 3 * clips,
         size=len(inner),
+        places=hugging_face_places(inner, special, context, readable, clean, clips),
+        pads_left=inner.padding_side == "left" and not clips,
+        clean=clean,
     )
+
+
+def _cleaning(tokenizer: Any) -> Clean:
+    """What a tokenizer of open_clip does to a text before it hands it to its inner one."""
+    if hasattr(tokenizer, "clean_fn"):
+        clean: Clean = tokenizer.clean_fn
+        return clean
+    from open_clip.tokenizer import basic_clean, canonicalize_text
+
+    return lambda text: canonicalize_text(basic_clean(text))  # SigLipTokenizer
 
 
 def _from_open_clip_bpe(tokenizer: Any, context: int) -> TextTokenizer:
@@ -144,11 +199,14 @@ def _from_open_clip_bpe(tokenizer: Any, context: int) -> TextTokenizer:
         raw = bytearray(decode_bytes[c] for c in tokenizer.decoder[i].replace("</w>", "") if c in decode_bytes)
         return raw.decode("utf-8", errors="replace")
 
+    special = frozenset({0, *tokenizer.all_special_ids})
     return TextTokenizer(
         lambda texts: torch.as_tensor(tokenizer(texts, context_length=context)),
         piece,
-        frozenset({0, *tokenizer.all_special_ids}),
+        special,
         context,
         lambda text: len(tokenizer.encode(text)) + 2,
         size=len(tokenizer.encoder),
+        places=bpe_places(tokenizer, special, context),
+        clean=getattr(tokenizer, "clean_fn", None),
     )
