@@ -693,3 +693,17 @@ def telling_words(inside: list[str], outside: list[str]) -> list[tuple[str, floa
         if a >= 5 and a / n > b / m and math.erfc((a / n - b / m) / error / 2**0.5) < 0.05 / len(tested):
             found.append((word, a / n, b / m))
     return sorted(found, key=lambda one: (one[2] - one[1], one[0]))
+
+
+def grouped(words: list[tuple[int, int]], pieces: list[tuple[int, int]]) -> tuple[list[set[int]], list[int]]:
+    """Words as sets of characters, and the word of each piece or -1: words that share a piece are joined until none do;
+    what no piece reaches is left out."""
+    groups = [set(range(first, last)) for first, last in words]
+    for first, last in pieces:
+        reached = [group for group in groups if group & set(range(first, last))]
+        if reached:  # and all that lies between them, so that a word stays in one stretch
+            low, high = min(min(g) for g in reached), max(max(g) for g in reached)
+            joined = set(range(low, high + 1)).union(*reached)
+            groups = [g for g in groups if not g & joined] + [joined]
+    read = sorted((g for g in groups if any(g & set(range(*piece)) for piece in pieces)), key=min)
+    return read, [next((k for k, g in enumerate(read) if g & set(range(*piece))), -1) for piece in pieces]
