@@ -64,6 +64,11 @@ def _property(name: str, unit: str, meaning: str) -> Column:
     return Column(name, _F32, unit, meaning, kind="number", since=3)
 
 
+def _drop(name: str, meaning: str) -> Column:
+    """A fall of the score that was measured on the model."""
+    return Column(name, _F32, "as `score`", meaning, "explanation", "number", since=4)
+
+
 SAMPLE_COLUMNS: tuple[Column, ...] = (
     Column(
         "sample_id",
@@ -124,6 +129,52 @@ SAMPLE_COLUMNS: tuple[Column, ...] = (
         kind="text",
     ),
     Column(
+        "words",
+        pa.list_(_STR),
+        "words",
+        "The words of `text` as they are written there, in order, as far as the model read it: word pieces put "
+        "together, without punctuation and special tokens.",
+        kind="text",
+        since=4,
+    ),
+    Column(
+        "word_starts",
+        pa.list_(_I32),
+        "characters",
+        "Where each word begins in `text`: the number of characters (Unicode code points) before it.",
+        since=4,
+    ),
+    Column(
+        "word_ends",
+        pa.list_(_I32),
+        "characters",
+        "Where each word ends in `text`: the number of characters up to and with its last one.",
+        since=4,
+    ),
+    Column(
+        "token_words",
+        pa.list_(_I32),
+        "word index",
+        "For every entry of `tokens` the word it is a piece of, from 0; -1 for what belongs to no word.",
+        since=4,
+    ),
+    Column(
+        "text_tokens",
+        _I32,
+        "tokens",
+        "How many tokens the whole text needs, start and end included; more than the model takes where it was cut.",
+        kind="number",
+        since=4,
+    ),
+    Column(
+        "text_cut",
+        _BOOL,
+        "true or false",
+        "Whether the text was too long for the model, so that its end was not read.",
+        kind="bool",
+        since=4,
+    ),
+    Column(
         "grid_h",
         _I32,
         "tokens",
@@ -167,7 +218,8 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         _STR,
         "name",
         "What was explained: 'predicted', 'answer' (the predicted one), 'label', 'class:NAME', 'contrast:A,B', "
-        "'clip-logit', 'clip-score', or 'detection:K': an object that a detector found, K = 0 the most confident one.",
+        "'clip-logit', 'clip-score', 'word-K': what the score owes to one word of the text, K = 1, 2, ... (see `word`) "
+        "or 'detection:K': an object that a detector found, K = 0 the most confident one.",
         "explanation",
         "category",
         required=True,
@@ -265,6 +317,35 @@ EXPLANATION_COLUMNS: tuple[Column, ...] = (
         "explanation",
         "number",
         since=2,
+    ),
+    Column(
+        "word",
+        _STR,
+        "word",
+        "Of the targets 'word-1', 'word-2', ...: the word. The map shows where the picture carries the change of the "
+        "score when this word is taken out of the text.",
+        "explanation",
+        "category",
+        since=4,
+    ),
+    _drop(
+        "drop_mean",
+        "How far the score falls when the most relevant 20 % of the patches are painted over with the mean colour. "
+        "Images; this and the next six are empty unless the run was made with --evidence.",
+    ),
+    _drop("drop_mean_random", "The same for as many patches chosen at random."),
+    _drop("drop_blur", "How far the score falls when the most relevant 20 % of the patches are blurred. Images."),
+    _drop("drop_blur_random", "The same for as many patches chosen at random."),
+    _drop("drop_word", "How far the score falls when the most relevant word is taken out of the text. Texts."),
+    _drop("drop_word_random", "The same for another word, chosen at random."),
+    Column(
+        "dropped_word",
+        _STR,
+        "word",
+        "The most relevant word, which `drop_word` is about.",
+        "explanation",
+        "category",
+        since=4,
     ),
     Column(
         "entropy",
@@ -410,6 +491,14 @@ PART_ONLY_COLUMNS: tuple[Column, ...] = (
         "relevant half of the tokens: (patches + 1) x d values.",
         since=3,
     ),
+    Column(
+        "embedding",
+        pa.list_(_F32),
+        "unit vector",
+        "The picture (image rows) or the text (text rows) in the space in which the score is a cosine; on the rows of "
+        "one target of each sample only, empty on all others.",
+        since=4,
+    ),
 )
 
 METADATA_TYPES: dict[str, pa.DataType] = {
@@ -465,12 +554,27 @@ SUSPECT_COLUMNS: tuple[Column, ...] = (
         _STR,
         "name",
         "The detector that found it: concept (alike relevant patches), location (a place), property (brightness, tint, "
-        "file, metadata), word.",
+        "file, metadata), word. Of image-text pairs: pair_mismatch (captions that belong to another picture), "
+        "pair_mark (something in the pictures that holds the score down), pair_cue (something in the pictures that goes "
+        "with a word of the captions), pair_place, pair_property (the same for a place, for a property), pair_word (a "
+        "word that goes with high or with low scores), pair_unsupported (captions with a word that nothing in the "
+        "picture supports).",
         required=True,
     ),
     Column("name", _STR, "text", "What the cue looks like, in words."),
-    Column("class_name", _STR, "class name", "The class whose predictions go with the cue."),
-    Column("class_index", _I32, "class index", "The same as the model numbers it.", required=True),
+    Column(
+        "class_name",
+        _STR,
+        "class name",
+        "The class whose predictions go with the cue; for pairs the word, or 'low scores' or 'all pairs'.",
+    ),
+    Column(
+        "class_index",
+        _I32,
+        "class index",
+        "The same as the model numbers it; -1 where it has no number, as for pairs.",
+        required=True,
+    ),
     Column("n", _I64, "samples", "Samples predicted as that class that show the cue.", required=True),
     Column("share", _F64, _SHARE, "Their share of all samples predicted as that class.", required=True),
     Column("score", _F64, "0..1", "Strength of the association, beside the suspects above it.", required=True),
@@ -546,6 +650,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _vector(
             "d", "activation", "The patch's token state after half of the blocks; for the rest, the mean of its states."
         ),
+    ),
+    "embedding_<d>": (
+        SAMPLE_COLUMNS[0],
+        _MODALITY,
+        _vector("d", "unit vector", "The picture or the text in the space in which the score is a cosine."),
     ),
     "failures": FAILURE_COLUMNS,
     "suspects": SUSPECT_COLUMNS,

@@ -21,7 +21,7 @@ STAGES = ("read", "compute", "write")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a part or a segment holds. Widths are those of the map, feature and patch tables it fills."""
+    """What a part or a segment holds. Widths are those of the map, feature, patch and embedding tables it fills."""
 
     rows: int = 0
     samples: int = 0
@@ -33,6 +33,7 @@ class Contents:
     feature_widths: tuple[int, ...] = ()
     varied_widths: tuple[int, ...] = ()
     patch_widths: tuple[int, ...] = ()
+    embedding_widths: tuple[int, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -105,6 +106,7 @@ def total(many: Iterable[Contents]) -> Contents:
         feature_widths=_union(entry.feature_widths for entry in entries),
         varied_widths=_union(entry.varied_widths for entry in entries),
         patch_widths=_union(entry.patch_widths for entry in entries),
+        embedding_widths=_union(entry.embedding_widths for entry in entries),
         seconds={stage: sum(entry.seconds.get(stage, 0.0) for entry in entries) for stage in STAGES},
     )
 

@@ -26,7 +26,11 @@ def m003_patches(store: StoreLayout) -> None:
     """States of the most relevant patches, properties of pictures. Nothing to rewrite: older files have none."""
 
 
-MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns, m003_patches)
+def m004_pairs(store: StoreLayout) -> None:
+    """Words, evidence and embeddings of image-text pairs. Nothing to rewrite: older files have none."""
+
+
+MIGRATIONS: tuple[Step, ...] = (m001_initial, m002_later_columns, m003_patches, m004_pairs)
 assert len(MIGRATIONS) == SCHEMA_VERSION, "every schema version has its step"
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from storage.columns import sql_type
 from storage.errors import StoreError, suggest
 from storage.manifests import STAGES, Contents
-from storage.schema import VARIED_WIDTH_STEP, has_patches, padded_width, part_schema, varied
+from storage.schema import VARIED_WIDTH_STEP, has_embedding, has_patches, padded_width, part_schema, varied
 
 ROW_GROUP_ROWS = 2048
 # DuckDB reads a row group's vectors at once, on every core: patches make rows of 30 KB and more.
@@ -150,7 +150,10 @@ def contents(
     seconds: Mapping[str, float],
     metadata: Iterable[Mapping[str, Any]],
 ) -> Contents:
-    """What a checked table holds, for its manifest; StoreError for patches whose states do not fit their tokens."""
+    """What a checked table holds, for its manifest.
+
+    StoreError for patches whose states do not fit their tokens, and for two embeddings of one picture or text.
+    """
     ids, metadata = table["sample_id"], list(metadata)
     own = [pc.is_valid(table[name]) for name in varied(metadata)]
     has_own = reduce(pc.or_, own) if own else pa.array([False] * len(table))
@@ -168,6 +171,7 @@ def contents(
             sorted({padded_width(n, VARIED_WIDTH_STEP) for n in _widths(table.filter(has_own), "image")})
         ),
         patch_widths=_patch_widths(table) if has_patches(metadata) else (),
+        embedding_widths=_embedding_widths(table) if has_embedding(metadata) else (),
         seconds={stage: float(seconds.get(stage, 0.0)) for stage in STAGES},
     )
 
@@ -190,6 +194,20 @@ def _patch_widths(table: pa.Table) -> tuple[int, ...]:
             "the rest, which is no whole number each; nothing was written"
         )
     return tuple(int(width) for width in np.unique(widths) if width)
+
+
+def _embedding_widths(table: pa.Table) -> tuple[int, ...]:
+    """Widths of the embeddings; a picture or a text has one, whatever was explained of it."""
+    given = table.filter(pc.greater(pc.list_value_length(table["embedding"]).fill_null(0), 0))
+    counts = given.group_by(["sample_id", "modality"]).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()
+    if twice:
+        sample_id, modality, count = (twice[0][name] for name in ("sample_id", "modality", "count_all"))
+        raise StoreError(
+            f"sample {sample_id}, modality {modality!r}, has {count} embeddings; give it with one target only; "
+            "nothing was written"
+        )
+    return _lengths(given["embedding"])
 
 
 def _lengths(lists: pa.ChunkedArray) -> tuple[int, ...]:

@@ -192,6 +192,11 @@ class RunReader:
         """Widths d of the tables `patches_<d>`; empty when the run stored no patches (yet)."""
         return self.snapshot.contents.patch_widths
 
+    @property
+    def embedding_widths(self) -> tuple[int, ...]:
+        """Widths d of the tables `embedding_<d>`; empty when the run stored no embeddings (yet)."""
+        return self.snapshot.contents.embedding_widths
+
     def maps(self, keys: Iterable[Key], modality: str) -> dict[Key, np.ndarray]:
         """Raw relevancy maps, float32, by (sample_id, target); keys without a map are absent.
 

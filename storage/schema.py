@@ -21,7 +21,7 @@ from storage.columns import (
 )
 from storage.errors import StoreError, suggest
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TEXT_WIDTH_STEP = 16
 VARIED_WIDTH_STEP = 64
 
@@ -137,6 +137,11 @@ def padded_width(values: int, step: int = TEXT_WIDTH_STEP) -> int:
 def has_patches(metadata: Iterable[Mapping[str, Any]]) -> bool:
     """Whether parts have the columns of patches; not in a run whose metadata has taken one of their names."""
     return not {"patch_tokens", "patch_states"} & {entry["column"] for entry in metadata}
+
+
+def has_embedding(metadata: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether parts have the column of embeddings; not in a run whose metadata has taken its name."""
+    return "embedding" not in {entry["column"] for entry in metadata}
 
 
 def varied(metadata: Iterable[Mapping[str, Any]]) -> list[str]:

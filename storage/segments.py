@@ -80,14 +80,20 @@ def _write_tables(path: Path, run: RunLayout, record: RunRecord, parts: Sequence
         source = part_source(run, parts, record.metadata)
         contents = total(part.contents for part in parts)
         for table, select in part_selects(source, contents, record.metadata).items():
-            order = "sample_id" if table == "samples" else "sample_id, target"
-            con.execute(f"CREATE TABLE seg.{table} AS {select} ORDER BY {order}")
+            con.execute(f"CREATE TABLE seg.{table} AS {select} ORDER BY {_order(table)}")
         _insert_patches(con, run, record, parts)
         _insert_arrow(con, "failures", failure_table(parts))
         _insert_arrow(con, "rollup_class", _rollup(con, source, record.metadata))
         _insert_arrow(con, "meta", _meta(run, parts))
         con.execute("CHECKPOINT seg")
         con.execute("DETACH seg")
+
+
+def _order(table: str) -> str:
+    """What the rows of a table are sorted by."""
+    if table == "samples":
+        return "sample_id"
+    return "sample_id, modality" if table.startswith("embedding_") else "sample_id, target"
 
 
 def _insert_patches(

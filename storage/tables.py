@@ -77,6 +77,8 @@ def table_columns(contents: Contents, metadata: Iterable[Mapping[str, Any]]) -> 
         tables[f"features_{n}"] = [*key, ("modality", "VARCHAR"), ("vec", f"FLOAT[{n}]")]
     for n in contents.patch_widths:
         tables[f"patches_{n}"] = [*key, ("slot", "SMALLINT"), ("token", "INTEGER"), ("vec", f"FLOAT[{n}]")]
+    for n in contents.embedding_widths:
+        tables[f"embedding_{n}"] = [("sample_id", "BIGINT"), ("modality", "VARCHAR"), ("vec", f"FLOAT[{n}]")]
     return tables
 
 
@@ -108,6 +110,10 @@ def part_selects(source: str, contents: Contents, metadata: Iterable[Mapping[str
     for n in contents.feature_widths:
         selects[f"features_{n}"] = (
             f"SELECT sample_id, target, modality, features::FLOAT[{n}] AS vec FROM {source} WHERE len(features) = {n}"
+        )
+    for n in contents.embedding_widths:
+        selects[f"embedding_{n}"] = (
+            f"SELECT sample_id, modality, embedding::FLOAT[{n}] AS vec FROM {source} WHERE len(embedding) = {n}"
         )
     return selects
 

@@ -13,6 +13,7 @@ GRID = (7, 7)
 TOKENS = GRID[0] * GRID[1]
 FEATURES = {"image": 32, "text": 16}
 PATCH_WIDTH = 24
+EMBEDDING_WIDTH = 20
 PART_SAMPLES = 16
 CLASSES = ["ant", "bee", "cat"]
 METADATA = [
@@ -57,6 +58,7 @@ def sample(sample_id: int) -> dict[str, Any]:
         "view_x1": 0.875,
         "view_y1": 1.0,
         "tokens": words,
+        **written(sample_id, len(words)),
         "grid_h": GRID[0],
         "grid_w": GRID[1],
         "regions": None,
@@ -82,6 +84,23 @@ def properties(sample_id: int) -> dict[str, Any]:
     }
 
 
+def written(sample_id: int, tokens: int) -> dict[str, Any]:
+    """The words of the text, every one of them two tokens long as far as there are tokens; nothing for some."""
+    if sample_id % 10 == 4:
+        return dict.fromkeys(("words", "word_starts", "word_ends", "token_words", "text_tokens", "text_cut"))
+    words = ["Photo", "No", str(sample_id), "of", "100"][: tokens // 2]
+    starts = [0, 6, 10, 11 + len(str(sample_id)), 14 + len(str(sample_id))][: len(words)]
+    inner = [i // 2 if i // 2 < len(words) else -1 for i in range(tokens - 2)]
+    return {
+        "words": words,
+        "word_starts": starts,
+        "word_ends": [start + len(word) for start, word in zip(starts, words, strict=True)],
+        "token_words": [-1, *inner, -1],
+        "text_tokens": tokens + sample_id % 2,
+        "text_cut": sample_id % 2 == 1,
+    }
+
+
 def relevancy(sample_id: int, target: str, modality: str) -> np.ndarray:
     """The map, float32 [tokens]."""
     size = TOKENS if modality == "image" else len(sample(sample_id)["tokens"])
@@ -101,6 +120,28 @@ def patches(sample_id: int, target: str) -> tuple[np.ndarray, np.ndarray]:
     tokens = np.argsort(-relevancy(sample_id, target, "image"))[: 2 if sample_id % 5 == 0 else 3]
     states = random(sample_id, target, "patches").normal(size=(len(tokens) + 1, PATCH_WIDTH))
     return tokens.astype(np.int32), states.astype(np.float32)
+
+
+def embedding(sample_id: int, modality: str) -> np.ndarray:
+    """The picture's or the text's unit vector, float32 [D]."""
+    vector = random(sample_id, modality, "embedding").normal(size=EMBEDDING_WIDTH)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def evidence(sample_id: int, target: str, modality: str) -> dict[str, Any]:
+    """How far the score fell without the most relevant patches, or the most relevant word; nothing for some."""
+    measured = {
+        "image": ("drop_mean", "drop_mean_random", "drop_blur", "drop_blur_random"),
+        "text": ("drop_word", "drop_word_random"),
+    }
+    found: dict[str, Any] = dict.fromkeys([*measured["image"], *measured["text"], "dropped_word"])
+    if sample_id % 4 == 2:
+        return found
+    for name, drop in zip(
+        measured[modality], random(sample_id, target, modality, "drops").normal(size=4), strict=False
+    ):
+        found[name] = float(np.float32(drop))
+    return found | {"dropped_word": f"word{sample_id % 9}" if modality == "text" else None}
 
 
 def random(sample_id: int, *words: str) -> np.random.Generator:
@@ -147,6 +188,8 @@ def explanation(sample_id: int, target: str, modality: str) -> dict[str, Any]:
         "features": features(sample_id, target, modality),
         "patch_tokens": tokens if image else None,
         "patch_states": states.reshape(-1) if image else None,
+        "embedding": embedding(sample_id, modality) if target == "predicted" else None,
+        **evidence(sample_id, target, modality),
     }
 
 

@@ -34,7 +34,7 @@ def test_every_table_of_a_run_is_documented(reader: RunReader) -> None:
     views = [r["view_name"] for r in reader.query("SELECT view_name FROM duckdb_views() WHERE NOT internal")]
     assert len(views) >= 9
     for view in views:
-        table = re.sub(r"_\d+$", "_<d>" if view.startswith(("features", "patches")) else "_<n>", view)
+        table = re.sub(r"_\d+$", "_<d>" if view.startswith(("features", "patches", "embedding")) else "_<n>", view)
         columns = {c.name.split()[0]: c for c in documented_tables()[table]}
         for row in reader.query(f"SELECT * FROM (DESCRIBE {view})"):
             if view == "samples" and row["column_name"] in {m["column"] for m in audit.METADATA}:

@@ -48,7 +48,7 @@ def test_commit_leaves_exactly_two_files_and_a_true_manifest(store: Store) -> No
     assert manifest["contents"] == {
         "rows": 4 * len(explained), "samples": len(explained), "failed": len(audit.part_failures(3)),
         "min_id": explained[0], "max_id": explained[-1], "image_widths": [49], "text_widths": [16, 32],
-        "feature_widths": [16, 32], "varied_widths": [], "patch_widths": [24],
+        "feature_widths": [16, 32], "varied_widths": [], "patch_widths": [24], "embedding_widths": [20],
         "seconds": {"read": 1.0, "compute": 2.0, "write": 0.5},
     }  # fmt: skip
 
@@ -313,7 +313,7 @@ def test_segment_stands_alone_and_is_sorted(store: Store) -> None:
         tables = {row[0] for row in segment.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         assert tables == {
             "samples", "explanations", "map_image_49", "map_text_16", "map_text_32", "features_16", "features_32",
-            "patches_24", "failures", "rollup_class", "meta",
+            "patches_24", "embedding_20", "failures", "rollup_class", "meta",
         }  # fmt: skip
         for table in tables - {"rollup_class", "meta"}:
             ids = [row[0] for row in segment.execute(f"SELECT sample_id FROM {table}").fetchall()]
