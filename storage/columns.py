@@ -556,9 +556,9 @@ SUSPECT_COLUMNS: tuple[Column, ...] = (
         "The detector that found it: concept (alike relevant patches), location (a place), property (brightness, tint, "
         "file, metadata), word. Of image-text pairs: pair_mismatch (captions that belong to another picture), "
         "pair_mark (something in the pictures that holds the score down), pair_cue (something in the pictures that "
-        "goes with a word of the captions), pair_place, pair_property (the same for a place, for a property), pair_word (a "
-        "word that goes with high or with low scores), pair_unsupported (captions with a word that nothing in the "
-        "picture supports).",
+        "goes with a word of the captions), pair_place, pair_property (the same for a place, for a property), "
+        "pair_word (a word that goes with high or with low scores), pair_unsupported (captions with a word that "
+        "nothing in the picture supports).",
         required=True,
     ),
     Column("name", _STR, "text", "What the cue looks like, in words."),
