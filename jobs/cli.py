@@ -81,6 +81,20 @@ def run(
             help="predicted, answer, label, both, class:NAME, contrast:A,B, clip-logit, clip-score, detections."
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Classify with an image-text model: one class per line, JSON {class: [prompt, ...]}, or 'labels'.",
+        ),
+    ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Texts for --classes: plain, simple, openai, or a file of texts with {} [default: plain].",
+        ),
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Detections at least so probable [default: 0.7].")] = None,
     max_detections: Annotated[int | None, typer.Option(help="At most so many per picture [default: 20].")] = None,
     start_layer: Annotated[int | None, typer.Option(help="First explained layer [default: the model's own].")] = None,
@@ -112,6 +126,8 @@ def run(
         checkpoint=checkpoint,
         method=method,
         target=target,
+        classes=classes,
+        templates=templates,
         start_layer=start_layer,
         on_zero_row=on_zero_row,
         threshold=threshold,

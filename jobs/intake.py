@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from jobs.prompts import Prompts, read_prompts
 from jobs.readers import Dataset, read_dataset
 from jobs.spec import RunSpec
 from storage import Store
@@ -11,17 +12,19 @@ from storage import Store
 
 @dataclass(frozen=True)
 class Intake:
-    """Checked options, the dataset's rows and the open store."""
+    """Checked options, the dataset's rows, the open store, and the texts of `--classes` if it was given."""
 
     spec: RunSpec
     dataset: Dataset
     store: Store
+    prompts: Prompts | None = None
 
 
 def take_in(spec: RunSpec) -> Intake:
     """Read the dataset and open (or make) the store. Raises `JobError` or `storage.StoreError`."""
     spec = spec.checked()
     dataset = read_dataset(spec.data)
+    prompts = read_prompts(spec.classes, spec.templates, dataset.class_names)
     if spec.limit is not None and spec.limit >= len(dataset):
         spec = replace(spec, limit=None)  # it cuts nothing: the same run as without
-    return Intake(spec, dataset.limited(spec.limit), Store.open(spec.store, create=True))
+    return Intake(spec, dataset.limited(spec.limit), Store.open(spec.store, create=True), prompts)

@@ -18,6 +18,7 @@ from jobs.labels import NONE, Labels, resolve_labels
 from jobs.needs import Needs, unusable
 from jobs.pipeline.explaining import Settings
 from jobs.pipeline.sizing import batch_bytes, default_batch_size, default_workers, workers_for_shared_memory
+from jobs.prompts import Prompts
 from jobs.readers import Dataset
 from jobs.spec import MAX_DETECTIONS, THRESHOLD, RunSpec, identity, run_id
 from jobs.targets import Target, parse_target
@@ -72,9 +73,7 @@ def prepare(intake: Intake) -> Prepared:
     """
     spec, dataset, store = intake.spec, intake.dataset, intake.store
     _check_method(spec.method)
-    loaded = load_model(
-        spec.model, checkpoint=spec.checkpoint, device=chosen_device(spec.device), precision=spec.precision
-    )
+    loaded, remarks = _loaded(spec, intake.prompts)
     if loaded.task != "pair" and not loaded.num_classes:
         raise JobError(f"{spec.model} has no classes to explain: it was made without a classification head")
     _check_task(spec, loaded)
@@ -90,23 +89,35 @@ def prepare(intake: Intake) -> Prepared:
     }
     start_layer = _start_layer(spec, loaded)
     target = "both" if len(targets) > 1 else targets[0].name
-    chosen = identity(spec, fingerprint=dataset.fingerprint, target=target, start_layer=start_layer)
+    chosen = identity(
+        spec, fingerprint=dataset.fingerprint, target=target, start_layer=start_layer, prompts=intake.prompts
+    )
     run = run_id(spec, chosen)
     card = {**loaded.card(), "class_names": labels.names, "start_layer": start_layer}
     spec = _sized(replace(spec, target=target, start_layer=start_layer), store, run, loaded, card["grid"])
     metadata = _metadata(dataset)
-    unused = _unused(dataset, loaded)
+    remarks += _unused(dataset, loaded)
     record = {
         "spec": {**chosen, **_later_options(spec, loaded), **spec.options()},
         "model": card,
         "dataset": _described(dataset, metadata),
         "versions": _versions(),
-        "notes": [*dataset.notes, *labels.notes, *labels.warnings, *unused],
+        "notes": [*dataset.notes, *labels.notes, *labels.warnings, *remarks],
     }
-    warnings = (*dataset.notes, *labels.warnings, *unused)
+    warnings = (*dataset.notes, *labels.warnings, *remarks)
     return Prepared(
         spec, run, store, dataset, loaded, targets, labels, start_layer, problems, metadata, record, warnings
     )
+
+
+def _loaded(spec: RunSpec, prompts: Prompts | None) -> tuple[LoadedModel, list[str]]:
+    """The model, made a classifier where `--classes` asks for one, with remarks on its texts."""
+    loaded = load_model(
+        spec.model, checkpoint=spec.checkpoint, device=chosen_device(spec.device), precision=spec.precision
+    )
+    if prompts is None:
+        return loaded, []
+    return prompts.classifier(loaded), prompts.remarks(loaded)
 
 
 def _check_method(name: str) -> None:

@@ -7,9 +7,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import JobError, unknown
+
+if TYPE_CHECKING:
+    from jobs.prompts import Prompts
 
 PRECISIONS = ("fp32", "bf16")
 LAUNCHERS = ("local", "ray")
@@ -37,6 +40,8 @@ class RunSpec:
     threshold: float | None = None  # of a detector; None: 0.7
     max_detections: int | None = None  # of a detector; None: 20
     patches: int = PATCHES
+    classes: str | None = None  # of an image-text model that is to classify: a file, or "labels"
+    templates: str | None = None  # None: "a photo of a {}."
     # ---- where and how, not what
     store: str = "audits"
     name: str | None = None
@@ -75,6 +80,8 @@ class RunSpec:
             raise JobError(f"--name '{self.name}': use letters, digits, dots, dashes and underscores, at most 100")
         if self.checkpoint is not None and not Path(self.checkpoint).is_file():
             raise JobError(f"--checkpoint {self.checkpoint}: no such file")
+        if self.templates is not None and self.classes is None:
+            raise JobError("--templates is for the texts of classes: give --classes too")
         return self
 
     def options(self) -> dict[str, Any]:
@@ -90,10 +97,13 @@ class RunSpec:
         }
 
 
-def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) -> dict[str, Any]:
+def identity(
+    spec: RunSpec, *, fingerprint: str, target: str, start_layer: int, prompts: Prompts | None = None
+) -> dict[str, Any]:
     """Everything that changes results, defaults filled in: what a run id stands for.
 
-    Options that came later are in it only when they change something, so that earlier runs keep their ids.
+    `prompts` are what `--classes` and `--templates` say: their texts count, not the names of files. Options that came
+    later are in it only when they change something, so that earlier runs keep their ids.
     """
     later = {
         "on_zero_row": None if spec.on_zero_row == ZERO_ROWS[0] else spec.on_zero_row,
@@ -111,6 +121,7 @@ def identity(spec: RunSpec, *, fingerprint: str, target: str, start_layer: int) 
         "precision": spec.precision,
         "limit": spec.limit,
         **{name: value for name, value in later.items() if value is not None},
+        **(prompts.to_record() if prompts else {}),
     }
 
 

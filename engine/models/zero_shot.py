@@ -136,7 +136,7 @@ def zero_shot(
 
 
 def prompts_of(name: str, own: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """The prompts of a class: its own, or the templates with its name.
+    """The prompts of a class: its own, or the templates with its name, whose underscores are read as blanks.
 
     Raises:
         EngineError: a template has no place for the name.
@@ -146,7 +146,7 @@ def prompts_of(name: str, own: Sequence[str], templates: Sequence[str]) -> list[
     for template in templates:
         if PLACE not in template:
             raise EngineError(f"template {template!r} has no {PLACE}, where the name of the class goes")
-    return [template.replace(PLACE, name) for template in templates]
+    return [template.replace(PLACE, name.replace("_", " ")) for template in templates]
 
 
 def template_set(name: str) -> list[str]:

@@ -17,6 +17,7 @@ from jobs.coverage import cover_of_boxes, cover_of_mask, parse_boxes
 from jobs.device import chosen_device
 from jobs.errors import JobError
 from jobs.pictures import PictureError, decode, decode_mask
+from jobs.prompts import Prompts
 from jobs.readers import Dataset, read_dataset
 from jobs.spec import weights_hash
 from jobs.suspects.spec import SuspectsSpec
@@ -149,4 +150,5 @@ def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
     loaded = load_model(
         name, checkpoint=checkpoint, device=chosen_device(spec.device), precision=record.spec.get("precision", "fp32")
     )
-    return Material(dataset, loaded, spec.batch_size)
+    prompts = Prompts.of_record(record.spec)
+    return Material(dataset, prompts.classifier(loaded) if prompts else loaded, spec.batch_size)
