@@ -9,13 +9,14 @@ from storage import RunRecord
 
 # Options of `python -m jobs run` by the name of the field in the record; None was not given.
 OPTIONS = ("model", "checkpoint", "method", "target", "start_layer", "precision", "limit", "device")
+SOURCES = {"classes": "classes_from", "templates": "templates_from"}  # of a zero-shot classifier: file or word
 
 
 def command(record: RunRecord, store: Path) -> str:
     """The shell command that explains what is missing of a run; finished parts are kept."""
     words = ["python", "-m", "jobs", "run", "--data", data(record)]
-    for name in OPTIONS:
-        value = record.spec.get(name)
+    for name in (*OPTIONS, *SOURCES):
+        value = record.spec.get(SOURCES.get(name, name))
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*words, "--store", str(store), "--name", record.run_id])

@@ -21,6 +21,7 @@ PATCHES = 8  # stored per picture unless told otherwise
 THRESHOLD, MAX_DETECTIONS = 0.7, 20  # what a detector keeps unless told otherwise; 0.7 as the DETR authors show it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth", ".json")
+TEXT_WORDS = ("labels", "plain", "simple", "openai")  # of --classes and --templates, instead of a file
 WORD = 40  # characters a part of the run id may have
 
 
@@ -94,7 +95,15 @@ class RunSpec:
             "workers": self.workers,
             "device": self.device,
             "launcher": self.launcher,
+            **self._sources(),
         }
+
+    def _sources(self) -> dict[str, str | None]:
+        """Where the texts of a zero-shot classifier were read, so that somebody can give the options again."""
+        if self.classes is None:
+            return {}
+        files = {"classes_from": self.classes, "templates_from": self.templates}
+        return {name: value and _absolute_file(value) for name, value in files.items()}
 
 
 def identity(
@@ -132,6 +141,11 @@ def run_id(spec: RunSpec, chosen: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
     words = [_data_word(Path(spec.data).absolute()), _model_word(spec.model), spec.method]
     return "-".join([*(re.sub(r"[^A-Za-z0-9_.]+", "-", word).strip("-.")[:WORD] for word in words), digest])
+
+
+def _absolute_file(value: str) -> str:
+    """The absolute path of a file; a word that stands for itself as it is."""
+    return value if value in TEXT_WORDS else str(Path(value).expanduser().absolute())
 
 
 def _data_word(data: Path) -> str:

@@ -34,6 +34,15 @@ def record(spec: dict[str, object], root: str | None = None) -> RunRecord:
     )
 
 
+def test_the_resume_command_of_a_zero_shot_classifier_names_its_texts() -> None:
+    spec = {"data": "/d", "model": "m", "classes": [{"name": "cat", "prompts": []}], "templates": ["a {}"]}
+    words = shlex.split(resume.command(record({**spec, "classes_from": "/my classes.txt"}), Path("/s")))
+    assert words[words.index("--classes") + 1] == "/my classes.txt" and "--templates" not in words
+    both = {**spec, "classes_from": "labels", "templates_from": "openai"}
+    words = shlex.split(resume.command(record(both), Path("/s")))
+    assert (words[words.index("--classes") + 1], words[words.index("--templates") + 1]) == ("labels", "openai")
+
+
 def test_the_resume_command_repeats_what_was_given() -> None:
     spec = {
         "data": "/photos of cats",

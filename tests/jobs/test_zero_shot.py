@@ -130,8 +130,10 @@ def test_the_texts_make_the_run_not_their_files(
         spec = reader.record.spec
     assert spec["classes"] == [{"name": name, "prompts": []} for name in ("cat", "dog", "fox")]
     assert spec["templates"] == ["a photo of a {}."]
+    assert (spec["classes_from"], spec["templates_from"]) == (str(listed), None)  # from the first call
     with Store.open(store).reader(others[-2]) as reader:
         assert reader.record.spec["templates"] == template_set("openai")
+        assert reader.record.spec["templates_from"] == "openai"
     with Store.open(store).reader(others[-1]) as reader:  # of all data, not only of --limit 2
         assert Prompts.of_record(reader.record.spec) == Prompts({"cat": [], "dog": []}, ["a photo of a {}."])
 
