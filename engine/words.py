@@ -90,13 +90,15 @@ def words_of(
             groups[-1] = groups[-1][0], max(b, groups[-1][1])
         else:
             groups.append((a, b))
-    firsts = [a for a, _ in groups]
-    return Words(
-        spans=tuple((starts[a], ends[b - 1]) for a, b in groups),
-        of_piece=tuple(bisect_right(firsts, a) - 1 if a < b else -1 for a, b in covered),
-        needed=needed,
-        cut=needed > context,
-    )
+    spans = tuple((starts[a], ends[b - 1]) for a, b in groups)
+    return Words(spans, tuple(_owner(piece, spans) for piece in piece_spans), needed, needed > context)
+
+
+def _owner(piece: Span, spans: Sequence[Span]) -> int:
+    """The one word that a piece reaches into, or -1; what lies between joined words belongs to them."""
+    first, last = piece
+    k = bisect_right(spans, first, key=lambda span: span[1])
+    return k if first < last and k < len(spans) and spans[k][0] < last else -1
 
 
 def word_relevancy(values: Values, words: Words) -> Values:

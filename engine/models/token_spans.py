@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any
@@ -21,8 +21,8 @@ NOWHERE: Span = (0, 0)
 _CLUSTER = regex.compile(r"\X")
 _UNIT = regex.compile(r"\p{Han}\p{M}*|(?:(?!\p{Han})[\w\p{M}])+|[^\w\s]")
 _CHUNK = regex.compile(r"[^ ]+ ?| +")
-_COMPARED = 4_000_000
-"""Pairs of characters beyond which two changed passages are not compared character by character."""
+_COMPARED = 1_000_000
+"""Pairs of characters beyond which two changed passages are not compared at all."""
 _REACH = 40
 """Characters that one piece without a known spelling may stand for."""
 
@@ -143,61 +143,66 @@ def _origins(cleaned: str, text: str) -> list[Span]:
     """For every character of a cleaned text its characters [first, last) in the original; empty where it has none."""
     new, new_places = _folded(cleaned)
     old, old_places = _folded(text)
-    found: list[list[Span]] = [[] for _ in cleaned]
-    for place, (first, last) in zip(new_places, _aligned(new, old), strict=True):
-        for k in range(*place):
-            found[k] += old_places[first:last]
-    return [(min(a for a, _ in parts), max(b for _, b in parts)) if parts else NOWHERE for parts in found]
+    found = [NOWHERE] * len(cleaned)
+    for place, (a, b) in zip(new_places, _aligned(new, old), strict=True):
+        for k in range(*place) if a < b else ():
+            first, last = found[k] if found[k] != NOWHERE else (len(text), 0)
+            found[k] = min(first, old_places[a][0]), max(last, old_places[b - 1][1])
+    return found
 
 
 def _folded(text: str) -> tuple[str, list[Span]]:
     """What cleaning leaves as it is: the text in one case and normal form, each run of white space one blank."""
     out, places = list[str](), list[Span]()
     for match in _CLUSTER.finditer(text):
-        cluster, place = match.group(), match.span()
+        cluster, (first, last) = match.group(), match.span()
         if cluster.isspace():
             letters = " " if out and out[-1] != " " else ""
         else:
             letters = unicodedata.normalize("NFC", cluster).casefold()
         out += letters
-        places += [place] * len(letters)
+        one_by_one = len(letters) == last - first
+        places += [(k, k + 1) for k in range(first, last)] if one_by_one else [(first, last)] * len(letters)
     if out and out[-1] == " ":
         out, places = out[:-1], places[:-1]
     return "".join(out), places
 
 
 def _aligned(new: str, old: str) -> list[Span]:
-    """For every character of ``new`` its characters [first, last) of ``old``: word by word first, then inside the
-    passages that differ."""
+    """For every character of ``new`` its characters [first, last) of ``old``."""
     if new == old:
         return [(k, k + 1) for k in range(len(new))]
-    aligned: list[Span] = []
-    new_words, old_words = _CHUNK.findall(new), _CHUNK.findall(old)
-    position = [0, *_running(len(word) for word in old_words)]
-    for tag, a, b, c, d in SequenceMatcher(None, old_words, new_words, autojunk=False).get_opcodes():
-        first, last = position[a], position[b]
-        passage = "".join(new_words[c:d])
-        if tag == "equal":
-            aligned += [(k, k + 1) for k in range(first, last)]
-        elif len(passage) * (last - first) > _COMPARED:
-            aligned += [(first, last)] * len(passage)
-        else:
-            aligned += [(first + x, first + y) for x, y in _inside(passage, old[first:last])]
+    aligned, done = list[Span](), 0
+    for written, original in _passages(_CHUNK.findall(new), _CHUNK.findall(old)):
+        aligned += [(done + a, done + b) for a, b in _inside(written, original)]
+        done += len(original)
     return aligned
 
 
+def _passages(new: Sequence[str], old: Sequence[str]) -> list[tuple[str, str]]:
+    """Two texts in passages that belong together: word by word where there are as many and each is akin to its partner,
+    which is the rule; else as a comparison of the words says."""
+    if len(new) == len(old) and all(_akin(*pair) for pair in zip(new, old, strict=True)):
+        return list(zip(new, old, strict=True))
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    return [("".join(new[c:d]), "".join(old[a:b])) for _, a, b, c, d in matcher.get_opcodes()]
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether two words share a letter or digit, or one of them has none."""
+    letters, others = ({c for c in word if c.isalnum()} for word in (one, other))
+    return one == other or not letters or not others or not letters.isdisjoint(others)
+
+
 def _inside(new: str, old: str) -> list[Span]:
+    if new == old:
+        return [(k, k + 1) for k in range(len(new))]
+    if len(new) * len(old) > _COMPARED:
+        return [(0, len(old))] * len(new)
     aligned: list[Span] = []
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         aligned += [(a + k, a + k + 1) for k in range(b - a)] if tag == "equal" else [(a, b)] * (d - c)
     return aligned
-
-
-def _running(sizes: Iterable[int]) -> Iterable[int]:
-    total = 0
-    for size in sizes:
-        total += size
-        yield total
 
 
 _UNKNOWN = "\x00"
