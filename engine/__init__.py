@@ -6,6 +6,7 @@ from engine.explanation import Explanation
 from engine.methods import list_methods
 from engine.models import list_models
 from engine.models.loading import LoadedModel, load_model
+from engine.pairs import Pairs, explain_pairs
 from engine.words import Words, word_relevancy, word_spans, words_of
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "EngineError",
     "Explanation",
     "LoadedModel",
+    "Pairs",
     "UnknownName",
     "UnsupportedModel",
     "Words",
     "explain",
     "explain_detections",
+    "explain_pairs",
     "explain_targets",
     "list_methods",
     "list_models",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.words import Words, word_relevancy
+
 Array = NDArray[np.float32]
 
 TOP_SHARE = 0.10
@@ -126,3 +128,14 @@ def _corners(h: int, w: int) -> dict[str, tuple[slice, slice]]:
 
 def _centres(cells: int) -> NDArray[np.float64]:
     return (np.arange(cells) + 0.5) / cells
+
+
+def top_words(maps: Array, words: Sequence[Words], texts: Sequence[str], count: int = TOP_TOKENS) -> list[list[str]]:
+    """The words with the largest positive relevancy of each text, strongest first; ``maps`` [B, T] has a value per
+    token."""
+    result = []
+    for row, own, text in zip(np.nan_to_num(maps), words, texts, strict=True):
+        sums, names = word_relevancy(row, own), own.texts(text)
+        order = np.argsort(-sums, kind="stable")
+        result.append([names[i] for i in order if sums[i] > 0][:count])
+    return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,13 +21,15 @@ class Output:
 
     Classifiers and question answering: ``logits`` [B, C]. Pairs: ``logits`` [B], the model's own pair logit, and
     ``cosine`` [B] where the score is one. Detectors: ``logits`` [B, Q, C + 1] (last column: no object), ``boxes``
-    [B, Q, 4] as x0, y0, x1, y1 in fractions of the picture, and the ``grid`` (h, w) of image tokens.
+    [B, Q, 4] as x0, y0, x1, y1 in fractions of the picture, and the ``grid`` (h, w) of image tokens. One side of an
+    image-text model: its unit vectors ``embeds`` [B, D]; ``logits`` then says nothing.
     """
 
     logits: Tensor
     cosine: Tensor | None = None
     boxes: Tensor | None = None
     grid: tuple[int, int] | None = None
+    embeds: Tensor | None = None
 
 
 class Target(ABC):
@@ -175,7 +177,45 @@ class ClipScore(Target):
 
     def score(self, output: Output) -> Tensor:
         """CLIPScore."""
-        return CLIP_SCORE_WEIGHT * _cosine(output, self.name).clamp(min=0)
+        return clip_score(_cosine(output, self.name))
+
+
+def clip_score(cosine: Tensor) -> Tensor:
+    """2.5 * max(cosine, 0), elementwise."""
+    return CLIP_SCORE_WEIGHT * cosine.clamp(min=0)
+
+
+@dataclass(frozen=True)
+class Toward(Target):
+    """Score of one side of an image-text model with given unit vectors of the other side, which stay as they are.
+
+    Attributes:
+        vectors: [B, D].
+        measure: cosines [B] -> scores [B]; ``clip_score``, or the model's logit.
+    """
+
+    vectors: Tensor
+    measure: Callable[[Tensor], Tensor] = clip_score
+    name: str = "clip-score"
+
+    def score(self, output: Output) -> Tensor:
+        """The measure of the cosine."""
+        if output.embeds is None:
+            raise EngineError(f"target {self.name!r} toward given vectors needs one side of an image-text model")
+        return self.measure((output.embeds * self.vectors).sum(dim=-1))
+
+
+@dataclass(frozen=True)
+class Change(Target):
+    """By how much one score lies above another of the same model."""
+
+    more: Target
+    less: Target
+    name: str = "change"
+
+    def score(self, output: Output) -> Tensor:
+        """Their difference."""
+        return self.more.score(output) - self.less.score(output)
 
 
 TargetLike = Target | str | int | Sequence[int] | Tensor | None

@@ -104,6 +104,12 @@ def run(
     patches: Annotated[
         int, typer.Option(help="Most relevant patches whose token states are stored, for `suspects` (0: none).")
     ] = 8,
+    words: Annotated[
+        int, typer.Option(help="Image-text scores: also map what the score owes to so many words of each text.")
+    ] = 0,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Image-text scores: also check every map by deletion, beside random.")
+    ] = False,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
@@ -133,6 +139,8 @@ def run(
         threshold=threshold,
         max_detections=max_detections,
         patches=patches,
+        words=words,
+        evidence=evidence,
         precision=precision,
         limit=limit,
         store=store,

@@ -11,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from engine import LoadedModel, list_methods, load_model
+from engine.models.pairs import PairAdapter
 from jobs.device import chosen_device
 from jobs.errors import JobError, unknown
 from jobs.intake import Intake
 from jobs.labels import NONE, Labels, resolve_labels
 from jobs.needs import Needs, unusable
 from jobs.pipeline.explaining import Settings
+from jobs.pipeline.pairs import PairSettings
 from jobs.pipeline.sizing import batch_bytes, default_batch_size, default_workers, workers_for_shared_memory
 from jobs.prompts import Prompts
 from jobs.readers import Dataset
+from jobs.reference import shuffled_scores
 from jobs.spec import MAX_DETECTIONS, THRESHOLD, RunSpec, identity, run_id
 from jobs.targets import Target, parse_target
 from storage import Store, UnknownRun, metadata_column_names
@@ -65,6 +68,11 @@ class Prepared:
             patches=spec.patches,
         )
 
+    @property
+    def pair_settings(self) -> PairSettings:
+        """What else is to be found out about image-text pairs."""
+        return PairSettings(self.spec.words, self.spec.evidence, self.record["model"].get("shuffled") or {})
+
 
 def prepare(intake: Intake) -> Prepared:
     """Load the model and see how it and the data go together.
@@ -94,6 +102,8 @@ def prepare(intake: Intake) -> Prepared:
     )
     run = run_id(spec, chosen)
     card = {**loaded.card(), "class_names": labels.names, "start_layer": start_layer}
+    if loaded.task == "pair":
+        card["shuffled"] = _shuffled(store, run, loaded, dataset, targets[0], problems)
     spec = _sized(replace(spec, target=target, start_layer=start_layer), store, run, loaded, card["grid"])
     metadata = _metadata(dataset)
     remarks += _unused(dataset, loaded)
@@ -120,6 +130,17 @@ def _loaded(spec: RunSpec, prompts: Prompts | None) -> tuple[LoadedModel, list[s
     return prompts.classifier(loaded), prompts.remarks(loaded)
 
 
+def _shuffled(
+    store: Store, run: str, loaded: LoadedModel, dataset: Dataset, target: Target, problems: dict[int, str]
+) -> dict[str, Any]:
+    """Scores of shuffled pairs; of a run that is resumed those that it began with."""
+    try:
+        known = store.record(run).model.get("shuffled")
+    except UnknownRun:
+        known = None
+    return known or shuffled_scores(loaded, dataset, target.name, problems)
+
+
 def _check_method(name: str) -> None:
     known = [method["name"] for method in list_methods()]
     if name not in known:
@@ -142,6 +163,12 @@ def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
     given = [name for name in ("threshold", "max_detections") if getattr(spec, name) is not None]
     if given and loaded.task != "detect":
         raise JobError(f"--{given[0].replace('_', '-')} is for detectors; {spec.model} is none")
+    wanted = [name for name in ("words", "evidence") if getattr(spec, name)]
+    if wanted and not isinstance(loaded.adapter, PairAdapter):
+        raise JobError(
+            f"--{wanted[0]} is for scores of image-text models with a tower for each (CLIP, SigLIP); {spec.model} "
+            "gives none"
+        )
 
 
 def _later_options(spec: RunSpec, loaded: LoadedModel) -> dict[str, Any]:

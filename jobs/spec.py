@@ -43,6 +43,8 @@ class RunSpec:
     patches: int = PATCHES
     classes: str | None = None  # of an image-text model that is to classify: a file, or "labels"
     templates: str | None = None  # None: "a photo of a {}."
+    words: int = 0  # of each text of an image-text model, what the score owes to the most relevant ones
+    evidence: bool = False  # of an image-text model: what the score loses without what is called relevant
     # ---- where and how, not what
     store: str = "audits"
     name: str | None = None
@@ -62,6 +64,7 @@ class RunSpec:
             ("workers", 0),
             ("max_detections", 1),
             ("patches", 0),
+            ("words", 0),
         )
         for field, low in whole:
             value = getattr(self, field)
@@ -119,6 +122,8 @@ def identity(
         "threshold": None if spec.threshold == THRESHOLD else spec.threshold,
         "max_detections": None if spec.max_detections == MAX_DETECTIONS else spec.max_detections,
         "patches": None if spec.patches == PATCHES else spec.patches,
+        "words": spec.words or None,
+        "evidence": spec.evidence or None,
     }
     return {
         "data_fingerprint": fingerprint,

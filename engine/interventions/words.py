@@ -59,6 +59,11 @@ def without_word(text: str, word: str) -> str:
     return text if found == text else " ".join(found.split())
 
 
+def without_span(text: str, span: tuple[int, int]) -> str:
+    """The text without the characters [start, end), and without double white space."""
+    return " ".join((text[: span[0]] + text[span[1] :]).split())
+
+
 def _other_word(text: str, word: str, rng: np.random.Generator) -> str:
     """Another word of the text, chosen at random; '' when it has none."""
     words = [other for other in dict.fromkeys(WORD.findall(text.lower())) if other != word.lower()]

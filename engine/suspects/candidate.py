@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.suspects.cues import Cue, PropertyCue
+from engine.suspects.cues import Cue, PropertyCue, WordedCue
 
 FEWEST = 5
 """Photos that a candidate must be seen in: with fewer, chance produces too many."""
@@ -51,7 +51,8 @@ class Candidate:
     @property
     def testable(self) -> bool:
         """Whether an intervention can change the cue: no picture's metadata can be changed for the model to see."""
-        return not isinstance(self.cue, PropertyCue) or self.cue.measured
+        cue = self.cue.cue if isinstance(self.cue, WordedCue) else self.cue
+        return not isinstance(cue, PropertyCue) or cue.measured
 
 
 def same_photos(one: Candidate, other: Candidate) -> bool:

@@ -89,7 +89,37 @@ class WordCue:
         return {"word": self.word}
 
 
-Cue = ConceptCue | PlaceCue | PropertyCue | WordCue
+@dataclass(frozen=True)
+class WordedCue:
+    """A cue in the pictures of image-text pairs, and the word of the texts that it goes with."""
+
+    word: str
+    cue: ConceptCue | PlaceCue | PropertyCue
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the store."""
+        return {"word": self.word, **self.cue.to_json()}
+
+
+@dataclass(frozen=True)
+class RegionCue:
+    """A region of its own in every picture, known only by what it does to the score of a pair."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+@dataclass(frozen=True)
+class PairCue:
+    """The pairs themselves: their picture and text do not belong together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+Cue = ConceptCue | PlaceCue | PropertyCue | WordCue | WordedCue | RegionCue | PairCue
 
 
 def center_of(states: np.ndarray) -> np.ndarray:

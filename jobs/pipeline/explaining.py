@@ -13,9 +13,11 @@ import torch
 from engine import Explanation, LoadedModel, explain_detections, explain_targets
 from engine.errors import EngineError
 from engine.methods import unscaled_method
+from engine.models.pairs import PairAdapter
 from jobs.errors import JobError, one_line
 from jobs.pipeline.collate import Inputs, alike, part_of
 from jobs.pipeline.loading import Batch
+from jobs.pipeline.pairs import PairFacts, PairSettings, explained_pairs
 from jobs.pipeline.results import Chunk, Result, own_grids, result_of, unfit
 from jobs.targets import Target
 
@@ -54,7 +56,7 @@ class Settings:
 
 
 class Explaining:
-    """Explains batches with one model. `texts` [N] are the dataset's, `labels` int32 [N] its class numbers."""
+    """Explains batches with one model. `texts` and `uris` [N] are the dataset's, `labels` [N] its class numbers."""
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Explaining:
         *,
         texts: pa.Array | None,
         labels: np.ndarray,
+        uris: pa.Array | None = None,
+        pairs: PairSettings | None = None,
     ) -> None:
         self.loaded = loaded
         self.targets = list(targets)
@@ -71,6 +75,8 @@ class Explaining:
         self.method = unscaled_method(settings.method)
         self.texts = texts if "text" in loaded.modalities else None
         self.labels = labels
+        self.uris = uris
+        self.pairs = pairs or PairSettings()
         self.most: int | None = None  # samples at once, once memory ran out
         self.explained = 0
 
@@ -139,9 +145,7 @@ class Explaining:
         counts = [tokenizer.count(text) for text in self.texts.take(pa.array(batch.ids)).to_pylist()]
         if self.loaded.task != "answer":
             cut = sum(count > tokenizer.context for count in counts)
-            outcome.remarks += [
-                f"the text is longer than the model's {tokenizer.context} tokens: its end was cut"
-            ] * cut
+            outcome.remarks += [_cut_remark(tokenizer.context)] * cut
             return rows
         for row in rows:
             if counts[row] > tokenizer.context:
@@ -155,9 +159,9 @@ class Explaining:
         labels = self.labels[ids]
         inputs = part_of(batch.inputs, rows, cropped=self.loaded.task == "detect")
         explanations = self._explain(inputs, ids, labels)
-        results = [result_of(target, explanation, labels) for target, explanation in explanations]
+        results = [result_of(target, explanation, labels, facts) for target, explanation, facts in explanations]
         if self.loaded.task == "pair":
-            outcome.remarks += _cut_texts(results[0])
+            outcome.remarks += self._cut_texts(results[0])
         good = self._sound(outcome, ids, results)
         if good.any():
             first = explanations[0][1]
@@ -179,7 +183,15 @@ class Explaining:
             good &= kept
         return good
 
-    def _explain(self, inputs: Inputs, ids: np.ndarray, labels: np.ndarray) -> list[tuple[Target, Explanation]]:
+    def _cut_texts(self, result: Result) -> list[str]:
+        """A remark for every text whose end the model did not read."""
+        assert self.loaded.tokenizer is not None
+        cut = sum(words.cut for words in result.words or [])
+        return [_cut_remark(self.loaded.tokenizer.context)] * cut
+
+    def _explain(
+        self, inputs: Inputs, ids: np.ndarray, labels: np.ndarray
+    ) -> list[tuple[Target, Explanation, PairFacts | None]]:
         settings = self.settings
         given: dict[str, Any] = dict(inputs)
         if self.texts is not None:
@@ -195,7 +207,9 @@ class Explaining:
                 on_zero_row=settings.on_zero_row,
                 patches=settings.patches,
             )
-            return [(Target(explanation.target), explanation) for explanation in found]
+            return [(Target(explanation.target), explanation, None) for explanation in found]
+        if isinstance(self.loaded.adapter, PairAdapter):
+            return self._explain_pairs(given, ids)
         classes = torch.from_numpy(labels.astype(np.int64)).clamp(min=0)  # rows without a class are dropped later
         explanations = explain_targets(
             self.loaded,
@@ -206,7 +220,26 @@ class Explaining:
             on_zero_row=settings.on_zero_row,
             patches=settings.patches,
         )
-        return list(zip(self.targets, explanations, strict=True))
+        return [(target, one, None) for target, one in zip(self.targets, explanations, strict=True)]
+
+    def _explain_pairs(
+        self, given: dict[str, Any], ids: np.ndarray
+    ) -> list[tuple[Target, Explanation, PairFacts | None]]:
+        settings, rows = self.settings, pa.array(ids)
+        assert self.uris is not None
+        found = explained_pairs(
+            self.loaded,
+            given["image"],
+            self.uris.take(rows).to_pylist(),
+            given["text"],
+            ids,
+            self.targets[0],
+            self.pairs,
+            method=self.method,
+            start_layer=settings.start_layer,
+            patches=settings.patches,
+        )
+        return list(found)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -215,11 +248,8 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
-def _cut_texts(result: Result) -> list[str]:
-    """A remark for every text that leaves no room between its last word and the end of the context."""
-    context = result.relevancy["text"].shape[1] if result.tokens is not None else 0
-    full = [tokens for tokens in result.tokens or [] if len(tokens) >= context - 1]
-    return [f"the text fills the model's {context} tokens: its end may be cut off"] * len(full)
+def _cut_remark(context: int) -> str:
+    return f"the text is longer than the model's {context} tokens: its end was cut"
 
 
 def _chunk(

@@ -11,8 +11,10 @@ import torch
 from engine import Explanation
 from engine.models.preprocess import Preprocess
 from engine.patches import Patches
+from engine.words import Words
 from jobs.pipeline.collate import Inputs
 from jobs.pipeline.facts import Facts
+from jobs.pipeline.pairs import PairFacts
 from jobs.targets import Target
 
 TOP_CLASSES = 5
@@ -38,6 +40,8 @@ class Result:
     confidence: np.ndarray | None = None  # float32 [B]
     patch_tokens: np.ndarray | None = None  # int64 [B, T], strongest first, -1 where a sample has fewer; image only
     patch_states: np.ndarray | None = None  # float32 [B, T + 1, D], the last one that of the rest
+    words: list[Words] | None = None  # of the texts, where they were given as strings
+    pairs: PairFacts | None = None  # image-text models with two towers only
 
     @property
     def is_detection(self) -> bool:
@@ -67,7 +71,7 @@ class Chunk:
     facts: Facts | None = None  # what was measured of the pictures
 
 
-def result_of(target: Target, explanation: Explanation, labels: np.ndarray) -> Result:
+def result_of(target: Target, explanation: Explanation, labels: np.ndarray, pairs: PairFacts | None = None) -> Result:
     """One target's explanation as arrays; `labels` int32 [B], -1 for none."""
     detection = explanation.query is not None
     top_indices, top_probs = _top_classes(explanation.logits, detection)
@@ -89,6 +93,8 @@ def result_of(target: Target, explanation: Explanation, labels: np.ndarray) -> R
         query=_whole(explanation.query),
         query_box=_optional(explanation.query_box),
         confidence=_optional(explanation.confidence),
+        words=explanation.words,
+        pairs=pairs,
         **_patches(explanation.patches),
     )
 
@@ -137,6 +143,8 @@ def unfit(result: Result) -> np.ndarray:
 def _taken(value: Any, rows: np.ndarray) -> Any:
     if isinstance(value, np.ndarray):
         return value[rows]
+    if isinstance(value, PairFacts):
+        return value.taken(rows)
     if isinstance(value, dict):
         return {name: array[rows] for name, array in value.items()}
     return [value[row] for row in rows] if isinstance(value, list) else value

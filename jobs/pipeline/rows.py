@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.summaries import image_summaries, region_summaries, text_summaries, top_tokens
+from engine.summaries import image_summaries, region_summaries, text_summaries, top_tokens, top_words
 from jobs.labels import NONE, Labels
 from jobs.pipeline.results import Chunk, Result
 from jobs.readers import Dataset
@@ -43,7 +43,10 @@ class Rows:
         for result in chunk.results:
             shared = {**sample, **self._prediction_columns(chunk, result)}
             for modality in result.relevancy:
-                columns = shared | _relevancy_columns(chunk, result, modality)
+                columns = shared | _relevancy_columns(chunk, result, modality) | _pair_columns(result, modality)
+                if modality == "text" and result.words is not None:
+                    found = top_words(result.relevancy["text"], result.words, self._texts(pa.array(chunk.ids)))
+                    columns["top_tokens"] = pa.array(found, pa.list_(pa.string()))
                 table = pa.table(columns)
                 yield table if result.keep.all() else table.filter(pa.array(result.keep))
 
@@ -69,9 +72,31 @@ class Rows:
         tokens = next((result.tokens for result in chunk.results if result.tokens is not None), None)
         if tokens is not None:
             columns["tokens"] = pa.array(tokens, pa.list_(pa.string()))
+            columns |= self._word_columns(ids, chunk, tokens)
         for entry in self.metadata:
             columns[entry["column"]] = self.dataset.metadata[entry["name"]].take(ids)
         return columns
+
+    def _word_columns(self, ids: pa.Array, chunk: Chunk, tokens: list[list[str]]) -> Columns:
+        """The words of the texts, where they stand, and which token belongs to which."""
+        words = next((result.words for result in chunk.results if result.words is not None), None)
+        if words is None:
+            return {}
+        texts, numbers = self._texts(ids), pa.list_(pa.int32())
+        return {
+            "words": pa.array([one.texts(text) for one, text in zip(words, texts, strict=True)], pa.list_(pa.string())),
+            "word_starts": pa.array([[first for first, _ in one.spans] for one in words], numbers),
+            "word_ends": pa.array([[last for _, last in one.spans] for one in words], numbers),
+            "token_words": pa.array(
+                [one.of_piece[: len(pieces)] for one, pieces in zip(words, tokens, strict=True)], numbers
+            ),
+            "text_tokens": pa.array([one.needed for one in words], pa.int32()),
+            "text_cut": pa.array([one.cut for one in words]),
+        }
+
+    def _texts(self, ids: pa.Array) -> list[str]:
+        assert self.dataset.text is not None  # who has tokens has a text
+        return [str(text) for text in self.dataset.text.take(ids).to_pylist()]
 
     def _label_names(self, ids: pa.Array, labels: np.ndarray) -> pa.Array:
         """The model's name of each label, so that labels and predictions compare; else the label as it is."""
@@ -114,6 +139,26 @@ class Rows:
             "box": _lists(result.query_box, pa.float32()),
             **_top_classes(result),
         }
+
+
+def _pair_columns(result: Result, modality: str) -> Columns:
+    """Percentile, unit vector and falls of the score of image-text pairs; the word of a target 'word-K'."""
+    pairs = result.pairs
+    if pairs is None:
+        return {}
+    columns: Columns = {}
+    if pairs.percentile is not None:
+        columns["clip_percentile"] = pa.array(pairs.percentile)
+    if pairs.word is not None:
+        columns["word"] = pa.array(pairs.word, pa.string())
+    if modality in pairs.vectors:
+        columns["embedding"] = _lists(pairs.vectors[modality], pa.float32())
+    for name, values in pairs.drops.items():
+        if name.startswith("drop_word") == (modality == "text"):
+            columns[name] = pa.array(values, pa.float32(), from_pandas=True)
+    if modality == "text" and pairs.dropped is not None:
+        columns["dropped_word"] = pa.array(pairs.dropped, pa.string())
+    return columns
 
 
 def _top_classes(result: Result) -> Columns:

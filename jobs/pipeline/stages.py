@@ -27,6 +27,8 @@ def explain_all(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, repo
         job.settings,
         texts=job.dataset.text,
         labels=job.labels.index,
+        uris=job.dataset.uris,
+        pairs=job.pair_settings,
     )
     tasks = list(plan.tasks(job.spec.batch_size or 1))
     pin = next(job.loaded.model.parameters()).is_cuda

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +54,7 @@ def gather(reader: RunReader, *, sample: int, seed: int) -> Gathered:
     predicted, labels = _numbers(table["predicted_index"]), _numbers(table["label_index"])
     names = _class_names(reader, table, predicted, labels)
     properties = _properties(reader, table, labels, notes)
-    images, tokens = _image_parts(reader, ids, target, notes) if modality == "image" else ({}, None)
+    images, tokens = image_parts(reader, ids, target, notes) if modality == "image" else ({}, None)
     words = _words(reader, ids, target, notes)
     seen = Observations(predicted, len(names), properties=properties, words=words, **images)
     return Gathered(seen, ids, table["uri"].to_pylist(), labels, names, target, modality, total, tokens, notes)
@@ -114,7 +115,7 @@ def _class_names(reader: RunReader, table: pa.Table, predicted: np.ndarray, labe
 # -- pictures -----------------------------------------------------------------------------------------
 
 
-def _image_parts(
+def image_parts(
     reader: RunReader, ids: np.ndarray, target: str, notes: list[str]
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Maps and patches, as the fields of `Observations` that they fill; and the patches' cells [N, T]."""
@@ -145,8 +146,8 @@ def _image_parts(
 def _maps(reader: RunReader, ids: np.ndarray, target: str, width: int) -> tuple[np.ndarray, np.ndarray]:
     table = reader.table(f"SELECT sample_id, vec FROM map_image_{width} WHERE target = ?", [target])
     maps, known = np.zeros((len(ids), width), np.float32), np.zeros(len(ids), bool)
-    rows, here = _places(ids, table["sample_id"].to_numpy())
-    maps[rows] = _vectors(table["vec"], width)[here]
+    rows, here = places(ids, table["sample_id"].to_numpy())
+    maps[rows] = vectors_of(table["vec"], width)[here]
     known[rows] = True
     return maps, known
 
@@ -163,8 +164,8 @@ def _patches(reader: RunReader, ids: np.ndarray, target: str) -> tuple[np.ndarra
         table = reader.table(
             f"SELECT sample_id, token, vec FROM patches_{width} WHERE target = ? AND slot = ?", [target, slot]
         )
-        rows, here = _places(ids, table["sample_id"].to_numpy())
-        vectors = _vectors(table["vec"], width)[here]
+        rows, here = places(ids, table["sample_id"].to_numpy())
+        vectors = vectors_of(table["vec"], width)[here]
         if slot < 0:
             rest[rows] = vectors
         else:
@@ -173,14 +174,15 @@ def _patches(reader: RunReader, ids: np.ndarray, target: str) -> tuple[np.ndarra
     return states, rest, tokens
 
 
-def _places(ids: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def places(ids: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows in `ids` (ascending) of the samples that were found, and where they stand in what was found."""
     place = np.searchsorted(ids, found).clip(max=len(ids) - 1)
     here = np.flatnonzero(ids[place] == found)
     return place[here], here
 
 
-def _vectors(column: pa.ChunkedArray, width: int) -> np.ndarray:
+def vectors_of(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    """A column of lists of `width` numbers as an array [n, width]."""
     flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
     joined = np.concatenate(flat) if flat else np.zeros(0, np.float32)
     return joined.reshape(-1, width)
@@ -192,15 +194,23 @@ def _vectors(column: pa.ChunkedArray, width: int) -> np.ndarray:
 def _properties(reader: RunReader, table: pa.Table, labels: np.ndarray, notes: list[str]) -> dict[str, Property]:
     """Measured properties and metadata, as far as they can say anything."""
     metadata = {entry["column"] for entry in reader.record.metadata}
+    found = properties_of(table.select(table.column_names[6:]), metadata)
+    for name in [name for name, one in found.items() if name not in GIVEN and _is_alias(one, labels)]:
+        notes.append(f"column '{name}' is another word for the label: not looked at")
+        del found[name]
+    return found
+
+
+def properties_of(table: pa.Table, metadata: Collection[str] = ()) -> dict[str, Property]:
+    """The columns of a table as properties, without those that are the same everywhere, and the pictures' aspect.
+
+    Columns of `metadata` are not measured, whatever their names.
+    """
     found: dict[str, Property] = {}
-    for name in table.column_names[6:]:
+    for name in table.column_names:
         one = _property(table[name], name in MEASURED and name not in metadata)
-        if one is None:
-            continue
-        if one.names is not None and name not in GIVEN and _is_alias(one, labels):
-            notes.append(f"column '{name}' is another word for the label: not looked at")
-            continue
-        found[name] = one
+        if one is not None:
+            found[name] = one
     if "width" in found and "height" in found:
         with np.errstate(divide="ignore", invalid="ignore"):
             found["aspect"] = Property(found["width"].values / found["height"].values)
@@ -224,8 +234,10 @@ def _property(column: pa.ChunkedArray, measured: bool) -> Property | None:
 
 def _is_alias(one: Property, labels: np.ndarray) -> bool:
     """Whether each category belongs to one label: a finer or another name of the class, no cue."""
+    if one.names is None:
+        return False
     both = (one.values != NONE) & (labels != NONE)
-    if not both.any() or one.names is None:
+    if not both.any():
         return False
     counts = np.zeros((len(one.names), labels.max() + 1))
     np.add.at(counts, (one.values[both], labels[both]), 1)
@@ -245,8 +257,8 @@ def _words(reader: RunReader, ids: np.ndarray, target: str, notes: list[str]) ->
                 "JOIN samples s USING (sample_id) WHERE m.target = ? AND s.tokens IS NOT NULL",
                 [target],
             )
-            rows, here = _places(ids, table["sample_id"].to_numpy())
-            vectors, valid = _vectors(table["vec"], width), table["n_valid"].to_numpy()
+            rows, here = places(ids, table["sample_id"].to_numpy())
+            vectors, valid = vectors_of(table["vec"], width), table["n_valid"].to_numpy()
             tokens, given = table["tokens"].to_pylist(), table["text"].to_pylist()
             for row, k in zip(rows.tolist(), here.tolist(), strict=True):
                 texts[row] = words_of(tokens[k], vectors[k, : valid[k]], given[k] or "")

@@ -29,6 +29,7 @@ def name_of(one: Candidate, gathered: Gathered) -> str:
         return _property(one.cue)
     if isinstance(one.cue, PlaceCue):
         return _place(one.cue.cells, gathered)
+    assert isinstance(one.cue, ConceptCue)
     return _patches(one, one.cue, gathered)
 
 

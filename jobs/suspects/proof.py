@@ -49,6 +49,7 @@ def prove(one: Candidate, gathered: Gathered, material: Material, *, photos: int
         return Proof(reason="pictures of this kind of model are not intervened on")
     if isinstance(one.cue, PropertyCue):
         return _prove_property(one, one.cue, gathered, material, photos, rng)
+    assert isinstance(one.cue, ConceptCue | PlaceCue)
     return _prove_region(one, one.cue, gathered, material, photos, rng)
 
 
