@@ -19,7 +19,7 @@ Clean = Callable[[str], str]
 NOWHERE: Span = (0, 0)
 
 _CLUSTER = regex.compile(r"\X")
-_UNIT = regex.compile(r"\p{Han}\p{M}*|(?:(?!\p{Han})[\w\p{M}])+|[^\w\s]")
+_UNIT = regex.compile(r"\p{Han}\p{M}*|(?:(?![\p{Han}_])[\w\p{M}])+|_|[^\w\s]")
 _CHUNK = regex.compile(r"[^ ]+ ?| +")
 _COMPARED = 1_000_000
 """Pairs of characters beyond which two changed passages are not compared at all."""
@@ -241,6 +241,8 @@ def _bare(text: str) -> tuple[str, list[Span]]:
     for k, character in enumerate(text):
         plain = unicodedata.normalize("NFKD", character).casefold()
         letters = [c for c in plain if not unicodedata.combining(c) and not c.isspace()]
+        if not letters and character.isalnum():  # a letter that is written like a mark, as the Katakana voiced sound
+            letters = [character]
         out += letters
         places += [(k, k + 1)] * len(letters)
     return "".join(out), places

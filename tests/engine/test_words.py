@@ -310,6 +310,8 @@ def test_words_as_they_are_written_not_as_they_are_read(tokenizers):
     assert words("unigram", "a photo of a") == ["a", "photo of", "a"]
     assert words("WordPiece", "Café 北京 ქართული dog") == ["Café", "北", "京", "ქართული", "dog"]
     assert words("slow WordPiece", "Café 北京 ქართული ენა dog") == ["Café", "北", "京", "ქართული", "ენა", "dog"]
+    assert words("slow WordPiece", "a_t x ™") == ["a_t", "x"]
+    assert words("slow characters", "ｶﾞ x") == ["ｶ", "ﾞ", "x"]
     assert words("slow WordPiece", "ქაaრ a photo") == ["ქაaრ", "a", "photo"]
 
 
