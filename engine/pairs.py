@@ -84,6 +84,7 @@ def explain_pairs(
         if len(images) != len(texts):
             raise EngineError(f"{len(images)} images but {len(texts)} texts: row i of both must belong together")
         pairs = torch.arange(len(images))[:, None].expand(-1, 2)
+    _check_pairs(pairs, len(images), len(texts))
     chosen = make_method(method)
     if target not in TARGETS:
         raise EngineError(f"target {target!r} is no score of pairs; {' and '.join(TARGETS)} are")
@@ -95,6 +96,12 @@ def explain_pairs(
         return _one_by_one(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
     work = _Work(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
     return work.explained(words)
+
+
+def _check_pairs(pairs: Tensor, images: int, texts: int) -> None:
+    shaped = pairs.dim() == 2 and pairs.shape[1] == 2 and len(pairs) > 0
+    if not shaped or bool((pairs < 0).any() or (pairs >= pairs.new_tensor([images, texts])).any()):
+        raise EngineError(f"pairs must be [P, 2], P > 0, positions among {images} images and {texts} texts")
 
 
 def measure_of(loaded: LoadedModel, target: str) -> Callable[[Tensor], Tensor]:
