@@ -6,6 +6,7 @@ A second writing from the papers' equations; nothing here imports the engine.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -707,3 +708,84 @@ def grouped(words: list[tuple[int, int]], pieces: list[tuple[int, int]]) -> tupl
             groups = [g for g in groups if not g & joined] + [joined]
     read = sorted((g for g in groups if any(g & set(range(*piece)) for piece in pieces)), key=min)
     return read, [next((k for k, g in enumerate(read) if g & set(range(*piece))), -1) for piece in pieces]
+
+
+def strongest_fifth(values: Array) -> list[int]:
+    """Positions of the largest fifth of the values, at least one; of equal ones the first."""
+    return sorted(range(len(values)), key=lambda i: (-values[i], i))[: max(1, round(len(values) / 5))]
+
+
+def blurred(channel: Array) -> Array:
+    """One channel [H, W] by the means of 8 x 8 blocks, continued by cubic curves (Keys, a = -0.75) between them."""
+    blocks = np.array([[_block(channel, i, j).mean() for j in range(8)] for i in range(8)])
+    rows = np.array([_cubic_line(row, channel.shape[1]) for row in blocks])
+    return np.array([_cubic_line(column, channel.shape[0]) for column in rows.T]).T
+
+
+def _block(board: Array, i: int, j: int) -> Array:
+    """Block (i, j) of 8 x 8; where the sides are no multiples of 8, neighbours share pixels."""
+    (h, w), up = board.shape, math.ceil
+    return board[i * h // 8 : up((i + 1) * h / 8), j * w // 8 : up((j + 1) * w / 8)]
+
+
+def _cubic_line(line: Array, size: int) -> Array:
+    """8 values as `size`; beyond the ends they stay as they are."""
+    out = np.zeros(size)
+    for k in range(size):
+        place = (k + 0.5) * len(line) / size - 0.5
+        left = math.floor(place)
+        for i in range(left - 1, left + 3):
+            x = abs(place - i)
+            near, far = 1.25 * x**3 - 2.25 * x**2 + 1, -0.75 * (x**3 - 5 * x**2 + 8 * x - 4)
+            out[k] += line[min(max(i, 0), len(line) - 1)] * (near if x <= 1 else far)
+    return out
+
+
+def painted_over(image: Array, cells: list[int], grid: tuple[int, int], fill: str) -> Array:
+    """A picture [C, H, W] without some cells: there it has the mean colour of all other pixels, or is blurred."""
+    gone = np.zeros(image.shape[1:], bool)
+    for y, x in np.ndindex(gone.shape):
+        i, j = cell_of_pixel(y, x, gone.shape, grid)
+        gone[y, x] = i * grid[1] + j in cells
+    out = image.copy()
+    for c, channel in enumerate(image):
+        out[c][gone] = channel[~gone].mean() if fill == "mean" else blurred(channel)[gone]
+    return out
+
+
+def deletion(
+    score: Callable[[Array, str], float],
+    image: Array,
+    text: str,
+    relevancy: Array,
+    grid: tuple[int, int],
+    words: list[tuple[int, int]],
+    strengths: list[float],
+    seed: int,
+) -> dict[str, float]:
+    """Falls of the score of one pair without its strongest or random patches and words; NaN where there is no word."""
+    draw = np.random.default_rng((seed, len(text)))
+    chosen = {"patches": strongest_fifth(relevancy)}
+    chosen["patches_random"] = list(draw.choice(len(relevancy), len(chosen["patches"]), replace=False))
+    whole, falls = score(image, text), {"word": math.nan, "word_random": math.nan}
+    for name, cells in chosen.items():
+        for fill in ("mean", "blur"):
+            falls[f"{name}_{fill}"] = whole - score(painted_over(image, cells, grid, fill), text)
+    taken = {"word": max(range(len(words)), key=lambda k: (strengths[k], -k))} if words else {}
+    if len(words) > 1:
+        taken["word_random"] = draw.choice([k for k in range(len(words)) if k != taken["word"]])
+    for name, k in taken.items():
+        falls[name] = whole - score(image, " ".join((text[: words[k][0]] + text[words[k][1] :]).split()))
+    return falls
+
+
+def pair_fit(images: Array, texts: Array, group: list[int], chosen: list[int], partner: list[int]) -> list[float]:
+    """Share of the chosen pairs' texts that fit the picture less than its partner's text does, and of their pictures
+    that fit that text less, mean of both; pairs with either text do not count. 0 where none is left."""
+    found = []
+    for n, other in enumerate(partner):
+        score = images[n] @ texts[other]
+        fair = [k for k in chosen if group[k] not in (group[n], group[other])]
+        less = sum(images[n] @ texts[k] < score for k in fair) + sum(images[k] @ texts[other] < score for k in fair)
+        found.append(less / (2 * len(fair)) if fair else 0.0)
+    return found
