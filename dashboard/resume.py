@@ -8,7 +8,11 @@ from pathlib import Path
 from storage import RunRecord
 
 # Options of `python -m jobs run` by the name of the field in the record; None was not given.
-OPTIONS = ("model", "checkpoint", "method", "target", "start_layer", "precision", "limit", "device")
+OPTIONS = (
+    "model", "checkpoint", "method", "target", "start_layer", "on_zero_row", "threshold", "max_detections", "patches",
+    "words", "precision", "limit", "device",
+)  # fmt: skip
+FLAGS = ("evidence",)  # without a value
 SOURCES = {"classes": "classes_from", "templates": "templates_from"}  # of a zero-shot classifier: file or word
 
 
@@ -19,6 +23,7 @@ def command(record: RunRecord, store: Path) -> str:
         value = record.spec.get(SOURCES.get(name, name))
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    words += [f"--{name}" for name in FLAGS if record.spec.get(name)]
     return shlex.join([*words, "--store", str(store), "--name", record.run_id])
 
 

@@ -15,25 +15,26 @@ from engine.pairs import measure_of
 from jobs.pictures import PictureError, decode
 from jobs.readers import Dataset
 
-PAIRS = 256  # that are shuffled: every picture of them with every other text
+PAIRS = 256  # that are shuffled: every picture of them with every text that is not its own
 QUANTILES = 1001
 
 
 def shuffled_scores(loaded: LoadedModel, dataset: Dataset, target: str, unusable: Collection[int]) -> dict[str, Any]:
     """Quantiles of the scores that pictures have with the texts of others, for run.json.
 
-    Empty for models without towers of their own for pictures and texts, and where there are no two different texts.
+    Empty for models without towers of their own for pictures and texts, and where every text belongs to every picture.
     The pairs are chosen by a fixed seed: a run that is begun again finds the same.
     """
     if not isinstance(loaded.adapter, PairAdapter) or dataset.text is None:
         return {}
     ids = [row for row in _chosen(len(dataset)) if row not in unusable]
-    pictures, texts = [], []
+    pictures, paths, texts = [], [], []
     for row in ids:
         path = dataset.picture(row)
         try:
             if path is not None:
                 pictures.append(decode(dataset.root / path))
+                paths.append(path)
                 texts.append(str(dataset.text[row].as_py()))
         except PictureError:
             continue
@@ -42,8 +43,9 @@ def shuffled_scores(loaded: LoadedModel, dataset: Dataset, target: str, unusable
     cosines = embed_pictures(loaded, pictures) @ embed_words(loaded, texts).T
     with torch.no_grad():
         scores = measure_of(loaded, target)(cosines.to(next(loaded.model.parameters()).device)).float().cpu().numpy()
-    _, group = np.unique(texts, return_inverse=True)
-    other = scores[group[:, None] != group[None]]
+    other = scores[_foreign(paths, texts)]
+    if not len(other):
+        return {}
     quantiles = np.quantile(other, np.linspace(0, 1, QUANTILES))
     return {
         "target": target,
@@ -53,6 +55,15 @@ def shuffled_scores(loaded: LoadedModel, dataset: Dataset, target: str, unusable
     }
 
 
+def _foreign(paths: list[str], texts: list[str]) -> np.ndarray:
+    """Which text belongs to no pair of which picture, boolean [N, N]; pictures and texts may occur in several pairs."""
+    _, picture = np.unique(paths, return_inverse=True)
+    _, text = np.unique(texts, return_inverse=True)
+    own = np.zeros((picture.max() + 1, text.max() + 1), bool)
+    own[picture, text] = True
+    return ~own[picture][:, text]
+
+
 def _chosen(count: int) -> list[int]:
     """Up to `PAIRS` of `count` rows, spread at random by a fixed seed."""
     rows = np.random.default_rng(0).choice(count, min(PAIRS, count), replace=False)
@@ -60,6 +71,10 @@ def _chosen(count: int) -> list[int]:
 
 
 def percentiles(scores: np.ndarray, reference: dict[str, Any]) -> np.ndarray:
-    """Share of the shuffled pairs that score lower, percent [B] float32."""
+    """Share of the shuffled pairs that score lower, percent [B] float32.
+
+    Many pairs can have the very same score (a CLIPScore of 0); they are not lower than each other.
+    """
     quantiles = np.asarray(reference["quantiles"])
-    return np.interp(scores, quantiles, np.linspace(0, 100, len(quantiles))).astype(np.float32)
+    below = np.nextafter(scores.astype(np.float64), -np.inf)
+    return np.interp(below, quantiles, np.linspace(0, 100, len(quantiles))).astype(np.float32)

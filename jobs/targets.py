@@ -70,6 +70,8 @@ def _unsupported(text: str, model: str, supported: tuple[str, ...]) -> JobError:
     close = nearest(text, supported, 1)
     what = f"target '{text}' is not supported by {model}" if known else f"unknown target '{text}'"
     hint = f"; did you mean {close[0]}?" if close and not known else f"; it can explain {', '.join(supported)}"
+    if supported == FOR_PAIRS and any(verb == name.partition(":")[0] for name in FOR_CLASSES):
+        hint += ", and classes with --classes FILE where it is a CLIP or SigLIP"
     return JobError(what + hint)
 
 

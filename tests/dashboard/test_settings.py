@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from dashboard import resume
 from dashboard.__main__ import ROOT, command
 from dashboard.settings import store_path
+from jobs.cli import app
+from jobs.spec import RunSpec, identity
 from storage import RunRecord
 
 
@@ -41,6 +45,26 @@ def test_the_resume_command_of_a_zero_shot_classifier_names_its_texts() -> None:
     both = {**spec, "classes_from": "labels", "templates_from": "openai"}
     words = shlex.split(resume.command(record(both), Path("/s")))
     assert (words[words.index("--classes") + 1], words[words.index("--templates") + 1]) == ("labels", "openai")
+
+
+def test_the_resume_command_makes_the_same_run() -> None:
+    """Whatever changes results is in the command: read by the command line, it leads to the same settings."""
+    given = RunSpec(
+        "/d", "timm:m", method="rollout", start_layer=3, on_zero_row="identity", threshold=0.5,
+        max_detections=7, patches=0, words=2, evidence=True, limit=9, precision="bf16", target="clip-score",
+    )  # fmt: skip
+
+    def settings(spec: RunSpec) -> dict[str, object]:
+        return identity(spec, fingerprint="f", target=spec.target or "", start_layer=spec.start_layer or 0)
+
+    shown = shlex.split(resume.command(record({"data": "/d", **settings(given)}), Path("/s")))
+    assert shown[shown.index("--words") + 1] == "2" and shown[shown.index("--patches") + 1] == "0"
+    parsed = get_command(app).commands["run"].make_context("run", shown[4:]).params
+    again = RunSpec(**{field.name: parsed[field.name] for field in fields(RunSpec)})
+    assert settings(again) == settings(given)
+    plain = RunSpec("/d", "timm:m", target="clip-score", start_layer=0)
+    shown = shlex.split(resume.command(record({"data": "/d", **settings(plain)}), Path("/s")))
+    assert not {"--words", "--evidence", "--patches", "--threshold"} & set(shown)
 
 
 def test_the_resume_command_repeats_what_was_given() -> None:
