@@ -138,7 +138,7 @@ def _one_by_one(
     given = {"image": images[pairs[:, 0]], "text": [texts[j] for j in pairs[:, 1].tolist()]}
     found = explain_targets(loaded, given, [target], method=method, start_layer=start_layer, patches=patches)[0]
     assert isinstance(adapter, PairAdapter)
-    with torch.no_grad(), adapter.scope(module):
+    with torch.no_grad(), adapter.scope(module), loaded.autocast():
         pictures = adapter.embed_images(module, adapter.prepare_images(module, images))
         sentences = adapter.embed_texts(module, adapter.prepare_texts(module, texts, loaded.tokenizer))
     return Pairs(found, [], [], pictures, sentences)
@@ -251,7 +251,8 @@ class _Work:
         for places in chosen:
             rest = [self._without(text, pair, word) for pair, word in enumerate(places.tolist())]
             batch = adapter.prepare_texts(module, rest, self.loaded.tokenizer)
-            shorter.append(adapter.embed_texts(module, batch))
+            with self.loaded.autocast():
+                shorter.append(adapter.embed_texts(module, batch))
         return chosen, shorter
 
     def _without(self, text: Explanation, pair: int, word: int) -> str:

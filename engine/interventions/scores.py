@@ -128,7 +128,8 @@ class _Subject:
             chunk = images[start : start + batch_size].to(self.image_vectors.device)
             removed = pixels_of(cells[start : start + batch_size], grid, (chunk.shape[-2], chunk.shape[-1]))
             without = FILLS[fill](chunk, removed.to(chunk.device))
-            vectors.append(adapter.embed_images(module, adapter.prepare_images(module, without)))
+            with self.loaded.autocast():
+                vectors.append(adapter.embed_images(module, adapter.prepare_images(module, without)))
         return self._fall(torch.cat(vectors), self.text_vectors)
 
     def fall_of_texts(self, texts: Sequence[str], words: np.ndarray, batch_size: int) -> np.ndarray:
@@ -142,7 +143,8 @@ class _Subject:
         vectors = []
         for start in range(0, len(rest), batch_size):
             batch = adapter.prepare_texts(module, rest[start : start + batch_size], self.loaded.tokenizer)
-            vectors.append(adapter.embed_texts(module, batch))
+            with self.loaded.autocast():
+                vectors.append(adapter.embed_texts(module, batch))
         fall = self._fall(self.image_vectors, torch.cat(vectors))
         return np.where(words == NONE, np.float32(np.nan), fall)
 
@@ -153,5 +155,9 @@ class _Subject:
 
     def _fall(self, pictures: Tensor, sentences: Tensor) -> np.ndarray:
         measure = measure_of(self.loaded, self.explanation.target)
-        left = measure((pictures * sentences).sum(dim=-1).float())
-        return (self.explanation.score.float() - left).cpu().numpy()
+        # the whole score anew, not the explanation's: under bf16 that one is rounded, by more than a word may carry
+        whole, left = (
+            measure((images.float() * texts.float()).sum(dim=-1))
+            for images, texts in ((self.image_vectors, self.text_vectors), (pictures, sentences))
+        )
+        return (whole - left).float().cpu().numpy()

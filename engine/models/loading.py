@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ class LoadedModel:
     tokenizer: TextTokenizer | None
     class_names: list[str] | None
     precision: str = "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 where the model was loaded so, around calls of the model that are no explanation."""
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     @property
     def family(self) -> str:
