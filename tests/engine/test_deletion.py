@@ -21,6 +21,7 @@ from engine.interventions.scores import REMOVALS, Deletion, deletion, random_cel
 from engine.interventions.words import without_span
 from engine.models import find_adapter
 from engine.models.tokens import as_tokenizer
+from engine.pairs import explain_pairs
 from engine.words import word_relevancy
 
 TEXTS = ["a red boat on the sea", "two tree", "sea", "", "the blue sea word3 word4 word5 house tree red", "boat, boat!"]
@@ -52,7 +53,7 @@ def deleted(
 ) -> Deletion:
     images, texts = pictures()[list(rows)], [TEXTS[k] for k in rows]
     adapter, model = loaded.adapter, loaded.model
-    with torch.no_grad():
+    with torch.no_grad(), loaded.autocast():
         seen = adapter.embed_images(model, {"image": images})
         read = adapter.embed_texts(model, {"text": loaded.tokenizer(texts)})
     return deletion(loaded, images, texts, seen, read, explanation, [SEEDS[k] for k in rows], batch_size)
@@ -180,6 +181,23 @@ def test_the_model_is_left_as_found_and_gives_no_graph() -> None:
     before = snapshot(loaded.model)
     deleted(loaded, explained(loaded))
     assert_same(loaded.model, before)
+
+
+def test_what_removes_nothing_changes_nothing_in_half_precision() -> None:
+    """Whole and shorter scores are of one precision: the mean colour of an even picture is the picture."""
+    loaded = replace(loaded_model("open_clip", 1), precision="bf16")
+    images = torch.linspace(-1, 1, 6)[:, None, None, None].expand(-1, 3, 32, 32).contiguous()
+    found = explain_pairs(loaded, images, TEXTS, target="clip-logit", words=1)
+    assert found.image_vectors.dtype == torch.bfloat16 and not found.links[0].kept[3]
+    assert found.links[0].score[3] == 0 and found.links[0].score.abs().max() > 0.1
+    falls = deletion(loaded, images, TEXTS, found.image_vectors, found.text_vectors, found.explanation, SEEDS)
+    for values in (*falls.patches.values(), *falls.patches_random.values()):
+        assert np.abs(values).max() < 1e-3
+    plain = deleted(loaded_model("open_clip", 1), explained(loaded_model("open_clip", 1)))
+    half = deleted(loaded, explained(loaded))
+    same = half.words == plain.words
+    assert same.sum() >= 4
+    np.testing.assert_allclose(half.word[same], plain.word[same], atol=0.15)
 
 
 def test_needs_a_grid_and_words() -> None:
