@@ -1,11 +1,12 @@
-"""Text for people: escaping what Streamlit would read as Markdown, and tokens tinted by relevancy."""
+"""Text for people: escaping what Streamlit would read as Markdown, and words tinted by relevancy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,44 @@ def literal(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", _SEQUENCES.sub("\\1\u2060", flat))
 
 
+PLACES = ("word_starts", "word_ends", "token_words")  # in an old run one of them may be a column of the dataset
+REST = 300  # characters that are shown of what comes after the last word
+
+
 @dataclass(frozen=True)
 class Piece:
-    """A token as people read it; ``glued`` when it continues the word before it."""
+    """A word or token as people read it; ``glued`` when no space belongs before it, no value for what lies between."""
 
     text: str
-    value: float
+    value: float | None
     glued: bool
+
+
+def shown(sample: Mapping[str, Any], relevancy: NDArray[np.floating]) -> list[Piece]:
+    """The text of a sample with the relevancy [tokens] of its words; of its tokens where a run has no words."""
+    if sample.get("text") and all(isinstance(sample.get(name), list) for name in PLACES) and sample["word_starts"]:
+        return passages(sample, relevancy)
+    return pieces(sample.get("tokens") or [], relevancy)
+
+
+def passages(sample: Mapping[str, Any], relevancy: NDArray[np.floating]) -> list[Piece]:
+    """The text as it is written: each word with the sum of its tokens' relevancy, and what lies between the words.
+
+    Args:
+        sample: a row of `samples` with `text`, `word_starts`, `word_ends` and `token_words`.
+        relevancy: one value per token.
+    """
+    text, sums = str(sample["text"]), [0.0] * len(sample["word_starts"])
+    for word, value in zip(sample["token_words"], relevancy, strict=False):
+        if word >= 0:
+            sums[word] += float(value)
+    found, end = [], 0
+    for first, last, value in zip(sample["word_starts"], sample["word_ends"], sums, strict=True):
+        found += [Piece(text[end:first], None, True), Piece(text[first:last], value, True)]
+        end = last
+    rest = text[end:]
+    found.append(Piece(rest if len(rest) <= REST else f"{rest[:REST]}…", None, True))
+    return [piece for piece in found if piece.text]
 
 
 def pieces(tokens: Sequence[str], relevancy: NDArray[np.floating]) -> list[Piece]:
@@ -40,7 +72,7 @@ def pieces(tokens: Sequence[str], relevancy: NDArray[np.floating]) -> list[Piece
     Understands the marks of CLIP's BPE ('</w>' ends a word), GPT and RoBERTa ('Ġ' starts one),
     SentencePiece ('▁' starts one) and WordPiece ('##' continues one).
     """
-    shown: list[Piece] = []
+    found: list[Piece] = []
     starts = any(t.startswith(("Ġ", "▁")) for t in tokens)
     ends = any(t.endswith("</w>") for t in tokens)
     open_word = False
@@ -50,23 +82,25 @@ def pieces(tokens: Sequence[str], relevancy: NDArray[np.floating]) -> list[Piece
             glued = (
                 token.startswith("##")
                 or (ends and open_word)
-                or (starts and bool(shown) and not token.startswith(("Ġ", "▁")))
+                or (starts and bool(found) and not token.startswith(("Ġ", "▁")))
             )
-            shown.append(Piece(text, float(value), glued))
+            found.append(Piece(text, float(value), glued))
         open_word = ends and bool(token) and not token.endswith("</w>")
-    return shown
+    return found
 
 
-def tinted(shown: Sequence[Piece], colormap: str) -> str:
-    """HTML of the tokens, each on the colour of its relevancy (min-max over the shown tokens)."""
-    if not shown:
+def tinted(told: Sequence[Piece], colormap: str) -> str:
+    """HTML of the pieces, each on the colour of its relevancy (min-max over those that have one)."""
+    values = [piece.value for piece in told if piece.value is not None]
+    if not values:
         return ""
-    shares = normalise(np.array([p.value for p in shown]))
-    return (
-        '<div style="line-height:2.1;overflow-wrap:anywhere">'
-        + "".join(_tinted_piece(piece, float(share), colormap) for piece, share in zip(shown, shares, strict=True))
-        + "</div>"
-    )
+    shares = iter(normalise(np.array(values)).tolist())
+    html = [_plain(one) if one.value is None else _tinted_piece(one, next(shares), colormap) for one in told]
+    return f'<div style="line-height:2.1;overflow-wrap:anywhere">{"".join(html)}</div>'
+
+
+def _plain(piece: Piece) -> str:
+    return escape(piece.text)
 
 
 def _tinted_piece(piece: Piece, share: float, colormap: str) -> str:

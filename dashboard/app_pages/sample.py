@@ -17,7 +17,17 @@ from storage import ColumnInfo, StoreError
 SIDE = 900  # pixels of the longer side of the large picture
 MAX_TARGETS = 3  # side by side
 ROOM = {1: 560, 2: 315, 3: 230}  # pixels that each of so many pictures has on a common screen
-VECTORS = ("tokens", "top_tokens", "top_indices", "top_probs", "regions")
+VECTORS = (
+    "tokens",
+    "top_tokens",
+    "top_indices",
+    "top_probs",
+    "regions",
+    "words",
+    "word_starts",
+    "word_ends",
+    "token_words",
+)
 
 
 def goto(sample_id: int | None) -> None:
@@ -85,6 +95,8 @@ def why(row: Row, sample: Row, class_names: Sequence[str] | None) -> str:
         return f"Why {clip(str(row.get('predicted') or name), 40)} (the answer)"
     if row.get("query") is not None and row.get("box"):
         return f"Why {clip(str(row.get('predicted') or name), 40)} in the outlined box"
+    if row.get("word"):
+        return f"What the score owes to '{clip(str(row['word']), 40)}'"
     known = {
         "clip-logit": "Why picture and text match (CLIP logit)",
         "clip-score": "Why picture and text match (CLIP score)",
@@ -181,7 +193,7 @@ def classes(run: Run, sample: Row, row: Row) -> None:
 
 
 def text(run: Run, sample: Row, rows: list[Row], chosen: Selection) -> None:
-    """The caption with each token on the colour of its relevancy."""
+    """The caption with each word on the colour of its relevancy."""
     if sample.get("text") is None:
         return
     st.subheader("Question" if any(row["target"] == "answer" for row in rows) else "Text")
@@ -192,10 +204,12 @@ def text(run: Run, sample: Row, rows: list[Row], chosen: Selection) -> None:
         if relevancy is not None:
             if len(found) > 1:
                 st.text(f"{why(row, sample, run.class_names)}  ·  score {row['score']:.4g}")
-            st.html(words.tinted(words.pieces(tokens, relevancy), chosen.look.colormap))
+            st.html(words.tinted(words.shown(sample, relevancy), chosen.look.colormap))
     if found:
+        unread = " The text was too long for the model: its end was not read." if sample.get("text_cut") else ""
         st.caption(
-            "Colour: relevancy, least to most relevant token of this text. Rest the pointer on a word for its value."
+            "Colour: relevancy, least to most relevant word of this text. Rest the pointer on a word for its value."
+            + unread
         )
     with st.container(border=True, gap=None):
         st.caption("As it stands in the dataset")

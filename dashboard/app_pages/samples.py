@@ -11,10 +11,10 @@ import streamlit as st
 from dashboard import filters, frame, looks, state, tiles
 from dashboard.data import Row, Run
 from dashboard.selection import SIZES, Selection, clip, link, state_to_params
-from dashboard.words import literal, pieces, tinted
+from dashboard.words import literal, shown, tinted
 from storage import ColumnInfo
 
-PASSAGE, PASSAGE_TOKENS = 400, 80  # characters and tokens of a text in the list
+PASSAGE, PASSAGE_PIECES = 400, 80  # characters and tokens of a text in the list
 ORDERS = {"asc": ":material/arrow_upward:", "desc": ":material/arrow_downward:"}
 
 
@@ -151,7 +151,7 @@ def texts(run: Run, chosen: Selection) -> None:
     """One page of texts without pictures, their words tinted."""
     rows = run.page(chosen.query, chosen.page, chosen.size)
     found = run.maps([(row["sample_id"], row["target"]) for row in rows], "text")
-    st.caption("Colour: relevancy, least to most relevant token of each text.")
+    st.caption("Colour: relevancy, least to most relevant word of each text.")
     grid = st.grid(2, min_column_width=420, gap=("small", "small"), key="texts")
     for row in rows:
         with grid.cell():
@@ -170,10 +170,10 @@ def passage(row: Row, relevancy: Any, chosen: Selection) -> None:
         if relevancy is None or not row.get("tokens"):
             st.text(clip(str(row.get("text") or ""), PASSAGE))
             return
-        shown = pieces(row["tokens"], relevancy)
-        st.html(tinted(shown[:PASSAGE_TOKENS], chosen.look.colormap))
-        if len(shown) > PASSAGE_TOKENS:
-            st.caption(f"and {len(shown) - PASSAGE_TOKENS} tokens more")
+        told = shown(row, relevancy)
+        st.html(tinted(told[:PASSAGE_PIECES], chosen.look.colormap))
+        if more := sum(piece.value is not None for piece in told[PASSAGE_PIECES:]):
+            st.caption(f"and {more} words more")
 
 
 def page() -> None:
