@@ -61,4 +61,5 @@ def test_the_text_is_tinted_as_it_is_written(app: Any, store: Path, sample: int)
     assert tinted == found["sample"]["words"]
     assert ("its end was not read" in text_of(test)) == found["sample"]["text_cut"] == (sample != 0)
     links = [row["word"] for row in found["explanations"] if row["target"].startswith("word-")]
-    assert len(links) == 2 and all(f"What the score owes to '{word}'" in text_of(test) for word in links)
+    assert len(links) == min(2, len(found["sample"]["words"]))
+    assert all(f"What the score owes to '{word}'" in text_of(test) for word in links)
