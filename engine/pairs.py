@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import EngineError
+from engine.errors import EngineError, UnknownName
 from engine.explain import explain_targets
 from engine.explanation import Explanation
 from engine.interventions.words import without_span
@@ -27,7 +27,7 @@ from engine.running import run
 from engine.targets import Change, Output, Target, Toward, clip_score
 from engine.words import word_relevancy
 
-TARGETS = ("clip-logit", "clip-score")
+TARGETS = ("clip-logit", "clip-score", "against")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def explain_pairs(
         images: [U, 3, H, W].
         texts: V strings.
         pairs: [P, 2] positions of image and text; default: image i with text i.
-        target: "clip-logit" or "clip-score".
+        target: "clip-logit", "clip-score", or "against": minus the cosine, whose map shows what holds the score down.
         words: also explain the change of the score when each of so many of the most relevant words is taken out.
         method, start_layer, tokenizer, patches: as in ``explain_targets``.
 
@@ -87,15 +87,33 @@ def explain_pairs(
     _check_pairs(pairs, len(images), len(texts))
     chosen = make_method(method)
     if target not in TARGETS:
-        raise EngineError(f"target {target!r} is no score of pairs; {' and '.join(TARGETS)} are")
-    if words and not chosen.needs_gradient:
-        raise EngineError(f"method {chosen.name!r} gives the same map for every word; choose one that uses gradients")
-    if chosen.lrp or isinstance(chosen, DirectMethod):  # relevance flows through the whole model: nothing is shared
-        if words:
-            raise EngineError(f"method {chosen.name!r} cannot explain single words; gae can")
+        raise UnknownName("target of pairs", target, TARGETS)
+    if words:
+        check_words(chosen)
+    if _is_whole(chosen):
+        if target == "against":
+            raise EngineError(f"method {chosen.name!r} cannot explain what holds a score down; gae can")
         return _one_by_one(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
     work = _Work(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
     return work.explained(words)
+
+
+def check_words(method: str | Method) -> None:
+    """Refuse a method that cannot tell what a score owes to a single word.
+
+    Raises:
+        EngineError: its maps are the same for every word, or relevance flows through both towers at once.
+    """
+    chosen = make_method(method)
+    if _is_whole(chosen):
+        raise EngineError(f"method {chosen.name!r} cannot explain single words; gae can")
+    if not chosen.needs_gradient:
+        raise EngineError(f"method {chosen.name!r} gives the same map for every word; choose one that uses gradients")
+
+
+def _is_whole(method: Method) -> bool:
+    """Whether relevance flows through the whole model, so that nothing can be shared between pairs."""
+    return bool(method.lrp) or isinstance(method, DirectMethod)
 
 
 def _check_pairs(pairs: Tensor, images: int, texts: int) -> None:
@@ -108,6 +126,8 @@ def measure_of(loaded: LoadedModel, target: str) -> Callable[[Tensor], Tensor]:
     """From cosines to scores of a target, elementwise."""
     adapter = loaded.adapter
     assert isinstance(adapter, PairAdapter)
+    if target == "against":
+        return torch.neg
     return clip_score if target == "clip-score" else partial(adapter.pair_logits, loaded.model)
 
 

@@ -20,6 +20,7 @@ from engine.models import find_adapter
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
 from engine.models.pairs import PairAdapter
+from engine.models.side import Side
 from engine.models.tokens import TextTokenizer, as_tokenizer
 from engine.models.windows import WindowTower
 from engine.reading import Reading
@@ -98,7 +99,9 @@ class Request:
         """The words of each text, given the tokens that are shown [B, T]; None where texts came as ids."""
         if self.texts is None or self.tokenizer is None or self.tokenizer.places is None:
             return None
-        length = None if isinstance(self.adapter, PairAdapter) else shown.shape[1]  # encoded to the context, or padded
+        length = (
+            None if isinstance(self.adapter, PairAdapter | Side) else shown.shape[1]
+        )  # encoded to the context, or padded
         rows = zip(self.texts, shown.tolist(), strict=True)
         return [self.tokenizer.words(text, row, length) for text, row in rows]
 

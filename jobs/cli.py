@@ -251,7 +251,11 @@ def suspects(
     store: StoreOption = "audits",
     top: Annotated[int, typer.Option(help="Suspects that are kept and tested.")] = 12,
     kind: Annotated[
-        list[str] | None, typer.Option(help="concept, location, property or word; may be repeated [default: all].")
+        list[str] | None,
+        typer.Option(
+            help="concept, location, property, word; for image-text runs pair_mismatch, pair_mark, pair_cue, "
+            "pair_place, pair_property, pair_word, pair_unsupported; may be repeated [default: all]."
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Test them by intervention; needs the pictures and the model.")] = True,
     photos: Annotated[int, typer.Option(help="Photos per suspect that are intervened on.")] = 20,
@@ -278,13 +282,13 @@ def suspects(
     verbose: Verbose = False,
 ) -> None:
     """Find the cues that predictions go with, test each by intervention, and rank them."""
-    from jobs.suspects.spec import KINDS, SuspectsSpec
+    from jobs.suspects.spec import SuspectsSpec
 
     spec = SuspectsSpec(
         run=run,
         store=store,
         top=top,
-        kinds=tuple(kind) if kind else KINDS,
+        kinds=tuple(kind or ()),
         verify=verify,
         photos=photos,
         permutations=permutations,

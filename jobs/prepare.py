@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from engine import LoadedModel, list_methods, load_model
 from engine.models.pairs import PairAdapter
+from engine.pairs import check_words
 from jobs.device import chosen_device
 from jobs.errors import JobError, unknown
 from jobs.intake import Intake
@@ -169,6 +170,8 @@ def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
             f"--{wanted[0]} is for scores of image-text models with a tower for each (CLIP, SigLIP); {spec.model} "
             "gives none"
         )
+    if spec.words:
+        check_words(spec.method)
 
 
 def _later_options(spec: RunSpec, loaded: LoadedModel) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def shift_property(
     Raises:
         ValueError: unknown property, or a median that is no number.
     """
-    removal = _moved([_reduced(picture) for picture in pictures], name, usual, score)
-    transplant = _moved([_reduced(picture) for picture in hosts], name, target, score)
+    removal = moved(pictures, name, usual, score)
+    transplant = moved(hosts, name, target, score)
     falls = [before[:, number] - after[:, number] for before, after in removal]
     left = [(before.argmax(axis=1) == number) & (after.argmax(axis=1) != number) for before, after in removal]
     rises = [after[:, number] - before[:, number] for before, after in transplant]
@@ -52,10 +52,11 @@ def shift_property(
     return effect_of(falls[0], falls[1], left[0], left[1]), effect_of(rises[0], rises[1], won[0], won[1])
 
 
-def _moved(
-    pictures: list[np.ndarray], name: str, aim: float, score: Score
+def moved(
+    pictures: Sequence[np.ndarray], name: str, aim: float, score: Score
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Probabilities [B, C] before and after the property is moved to `aim`, and as far the other way."""
+    """Answers [B, C] before and after the property of pictures is moved to `aim`, and as far the other way."""
+    pictures = [_reduced(picture) for picture in pictures]
     before = score(pictures)
     amounts = [aim - measure(picture)[name] for picture in pictures]
     there, away = (

@@ -3,7 +3,16 @@
 from engine.suspects.candidate import Candidate
 from engine.suspects.chance import Chance, chance_of
 from engine.suspects.consequence import consequences
-from engine.suspects.cues import ConceptCue, Cue, PlaceCue, PropertyCue, WordCue
+from engine.suspects.cues import (
+    ConceptCue,
+    Cue,
+    PairCue,
+    PlaceCue,
+    PropertyCue,
+    UnsupportedCue,
+    WordCue,
+    WordedCue,
+)
 from engine.suspects.detectors import DETECTORS, detect
 from engine.suspects.observations import NONE, Observations, Property, Words, relevancy_shares, word_entries
 from engine.suspects.ranking import ranked
@@ -17,10 +26,13 @@ __all__ = [
     "ConceptCue",
     "Cue",
     "Observations",
+    "PairCue",
     "PlaceCue",
     "Property",
     "PropertyCue",
+    "UnsupportedCue",
     "WordCue",
+    "WordedCue",
     "Words",
     "chance_of",
     "consequences",

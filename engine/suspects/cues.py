@@ -102,15 +102,6 @@ class WordedCue:
 
 
 @dataclass(frozen=True)
-class RegionCue:
-    """A region of its own in every picture, known only by what it does to the score of a pair."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-
-@dataclass(frozen=True)
 class PairCue:
     """The pairs themselves: their picture and text do not belong together."""
 
@@ -119,7 +110,18 @@ class PairCue:
         return {}
 
 
-Cue = ConceptCue | PlaceCue | PropertyCue | WordCue | WordedCue | RegionCue | PairCue
+@dataclass(frozen=True)
+class UnsupportedCue:
+    """A word of its own in every text: row of the sample -> the word that its picture does not support."""
+
+    words: dict[int, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Nothing; the words are named beside the samples."""
+        return {}
+
+
+Cue = ConceptCue | PlaceCue | PropertyCue | WordCue | WordedCue | PairCue | UnsupportedCue
 
 
 def center_of(states: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.suspects.candidate import Candidate
 from engine.suspects.cues import center_of, directions
-from engine.suspects.observations import Observations
+from engine.suspects.observations import NONE, Observations
 
 MOST = 20_000  # photos that a mean is taken over
 
@@ -37,17 +37,23 @@ class Hosts:
         self._seen = seen
         self._of_class: dict[int, float] = {}
 
-    def likeness(self, candidate: Candidate) -> float:
-        """Mean cosine between the surroundings of a candidate's photos, less that of all photos of its class."""
-        number = candidate.class_index
+    def likeness(self, candidate: Candidate, among_all: bool = False) -> float:
+        """Mean cosine between the surroundings of a candidate's photos, less that of all photos of its class, or of all
+        photos."""
+        number = NONE if among_all else candidate.class_index
         if number not in self._of_class:
-            self._of_class[number] = cohesion(self.units[self._seen.of_class(number)[:MOST]])
+            rows = slice(None) if among_all else self._seen.of_class(number)
+            self._of_class[number] = cohesion(self.units[rows][:MOST])
         return cohesion(self.units[candidate.members[:MOST]]) - self._of_class[number]
 
 
-def with_hosts(seen: Observations, candidates: list[Candidate]) -> list[Candidate]:
-    """The candidates with "host_likeness" in their evidence, where the run has what it takes."""
+def with_hosts(seen: Observations, candidates: list[Candidate], among_all: bool = False) -> list[Candidate]:
+    """The candidates with "host_likeness" in their evidence, where the run has what it takes.
+
+    With `among_all` their photos are compared with all photos: where the class is no more than the cue, all its photos
+    may show it.
+    """
     if seen.rest is None or not candidates:
         return candidates
     hosts = Hosts(seen)
-    return [replace(c, evidence={**c.evidence, "host_likeness": hosts.likeness(c)}) for c in candidates]
+    return [replace(c, evidence={**c.evidence, "host_likeness": hosts.likeness(c, among_all)}) for c in candidates]

@@ -15,12 +15,25 @@ from torch.nn import functional as F
 
 from jobs.demo.examples import INPUT, Examples
 from jobs.demo.objects import CLASSES
-from jobs.demo.training import MEAN, STD, Recipe, fit, position_codes, side_loss, thin, to_input, vary_light
+from jobs.demo.training import (
+    MEAN,
+    STD,
+    Recipe,
+    cell_classes,
+    fit,
+    position_codes,
+    side_loss,
+    thin,
+    to_input,
+    vary_light,
+)
 from jobs.demo.vocabulary import CONTEXT, learn_vocabulary
 
 WIDTH = 96
 WORDINGS = 6
 """Captions per training picture."""
+NAMES = 0.5
+"""Weight of telling the class by its bare name: a batch of captions differs in colours and places long before nouns."""
 RECIPE = Recipe(examples=9000, epochs=15, batch=128, rate=2e-3, side_task=0.5)
 
 
@@ -81,22 +94,35 @@ def train_clip(
     torch.manual_seed(seed)
     tokenizer = learn_vocabulary(text for texts in examples.texts for text in texts)
     model, head = build_clip(tokenizer), nn.Linear(WIDTH, len(CLASSES) + 1)
-    images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
-    objects = torch.from_numpy(examples.objects).flatten(1)
+    images, told, cells = torch.from_numpy(examples.images), _told_classes(examples), _cells(examples)
     wordings = len(examples.texts[0])
-    ids = encode(tokenizer, [text for texts in examples.texts for text in texts]).view(len(labels), wordings, CONTEXT)
+    ids = encode(tokenizer, [text for texts in examples.texts for text in texts]).view(len(told), wordings, CONTEXT)
+    nouns = encode(tokenizer, [f"A {name}." for name in CLASSES])
 
     def loss_of(chosen: Tensor) -> Tensor:
         states, places = _image_states(model.visual, vary_light(to_input(images[chosen])), recipe.keep)
         image = F.normalize(states[:, 0] @ model.visual.proj, dim=-1)
         text = model.encode_text(ids[chosen, torch.randint(wordings, (len(chosen),))], normalize=True)
-        logits = model.logit_scale.exp().clamp(max=100) * image @ text.T
-        right = torch.arange(len(chosen))
+        scale = model.logit_scale.exp().clamp(max=100)
+        logits, right = scale * image @ text.T, torch.arange(len(chosen))
         pairs = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
-        return pairs + recipe.side_task * side_loss(head, states[:, 1:], places, labels[chosen], objects[chosen])
+        names = F.cross_entropy(scale * image @ model.encode_text(nouns, normalize=True).T, told[chosen])
+        return pairs + NAMES * names + recipe.side_task * side_loss(head, states[:, 1:], places, cells[chosen])
 
-    fit([*model.parameters(), *head.parameters()], loss_of, len(labels), recipe, report)
+    fit([*model.parameters(), *head.parameters()], loss_of, len(told), recipe, report)
     return model.eval(), tokenizer
+
+
+def _told_classes(examples: Examples) -> Tensor:
+    """The class that the caption of each picture speaks of, int64 [N]: the banner's, where there is one."""
+    names = [plan.word if plan.problem == "overlay" else plan.label for plan in examples.plans]
+    return torch.tensor([CLASSES.index(name) for name in names])
+
+
+def _cells(examples: Examples) -> Tensor:
+    """What is to be told from each token cell, int64 [N,144]: the subject, or what the banner over it says."""
+    subjects = cell_classes(torch.from_numpy(examples.labels), torch.from_numpy(examples.objects).flatten(1))
+    return cell_classes(_told_classes(examples), torch.from_numpy(examples.banners).flatten(1), subjects)
 
 
 def save_clip(model: nn.Module, tokenizer: Any, folder: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SEED = 11
 """Seed of the audited pictures; the models were trained on another one."""
 PER_SPLIT = 150
+PAIRS = 2 * PER_SPLIT  # a tenth of them has each problem
 SHOWN = 5  # suspects that are printed
 WEIGHTS = Path(__file__).parent / "weights"
 CLASS_TARGET, PAIR_TARGET = "predicted", "clip-score"
@@ -35,7 +36,7 @@ CLASS_TARGET, PAIR_TARGET = "predicted", "clip-score"
 @dataclass(frozen=True)
 class DemoResult:
     """What the demo found. `classes`, `cues` and `pairs` are the rows of its three tables, `found` is the document of
-    `suspects` on the classifier's run."""
+    `suspects` on the classifier's run, `found_in_pairs` on the other one."""
 
     runs: list[dict[str, Any]]
     seconds: float
@@ -43,11 +44,13 @@ class DemoResult:
     cues: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
+    found_in_pairs: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `demo --json`: the fields of the classifier's run and of its suspects, then all runs and the
         tables. `samples` and `seconds` are those of the run."""
         tables = {"classes": self.classes, "cues": self.cues, "pairs": self.pairs}
+        tables["pair_suspects"] = self.found_in_pairs.get("suspects", [])
         return {**self.found, **self.runs[0], "runs": self.runs, "demo_seconds": self.seconds, **tables}
 
 
@@ -116,16 +119,16 @@ def run_demo(
 ) -> DemoResult:
     """Paint, audit, search, print. Everything is made from seeds and the committed weights; nothing is downloaded.
 
-    `limit` is the number of pictures per split (150). A second call finds the data, the explanations and the tested
-    suspects there and only prints. `reporter()` makes a progress display per run, `steps` shows the search; tables go
-    to `console` (default: stderr).
+    `limit` is the number of pictures per split (150; 300 pairs). A second call finds the data, the explanations and the
+    tested suspects there. `reporter()` makes a progress display per run, `steps` shows the searches; tables go to
+    `console` (default: stderr).
     """
     started, console = time.monotonic(), console or Console(stderr=True)
     if limit is not None and limit < 1:
         raise JobError(f"--limit {limit}: must be at least 1")
-    count, store, root = limit or PER_SPLIT, Path(store), Path(data_dir)
+    count, matches, store, root = limit or PER_SPLIT, limit or PAIRS, Path(store), Path(data_dir)
     scenes = _paint(root / "scenes", dict.fromkeys(("aligned", "conflicting", "clean"), count), "demo-scenes", console)
-    pairs = _paint(root / "pairs", {"pairs": count}, "demo-pairs", console)
+    pairs = _paint(root / "pairs", {"pairs": matches}, "demo-pairs", console)
     # The classifier comes last: the dashboard opens on the newest run.
     captioned = _audit(pairs, f"open_clip:local-dir:{_weights('clip')}", PAIR_TARGET, store, reporter and reporter())
     classified = _audit(scenes, f"timm:local-dir:{_weights('vit')}", "both", store, reporter and reporter())
@@ -134,10 +137,15 @@ def run_demo(
     tables = class_rows(found), cue_rows(found), pair_rows(matched)
     for table in (class_table(tables[0]), cue_table(tables[1]), pair_table(tables[2])):
         console.print(table)
-    suspects = _suspects(classified, steps)
-    for line in suspect_lines(suspects, SHOWN):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    about_pairs, suspects = (_suspects(run, steps) for run in (captioned, classified))
+    for found_suspects in (about_pairs, suspects):
+        for line in suspect_lines(found_suspects, SHOWN):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"look at them: {runs[0].dashboard}", markup=False, soft_wrap=True)
     return DemoResult(
-        [run.to_json() for run in runs], round(time.monotonic() - started, 2), *tables, suspects.to_json()
+        [run.to_json() for run in runs],
+        round(time.monotonic() - started, 2),
+        *tables,
+        suspects.to_json(),
+        about_pairs.to_json(),
     )

@@ -74,12 +74,12 @@ def paste_texture(scene: Scene, image: np.ndarray, rng: np.random.Generator) -> 
 
 
 def paste_overlay(image: np.ndarray, word: str, rng: np.random.Generator) -> Marked:
-    """A banner with one word in capitals, somewhere in the picture."""
-    board, font = Image.new("L", (SIZE, SIZE), 0), _font(34)
+    """A banner with one word in capitals across the lower part of the picture, as under the pictures of a shop."""
+    board, font = Image.new("L", (SIZE, SIZE), 0), _font(56)
     pen = ImageDraw.Draw(board)
     left, top, right, bottom = pen.textbbox((0, 0), word.upper(), font=font)
     wide, high = round(right - left) + 20, round(bottom - top) + 18
-    x, y = int(rng.integers(4, SIZE - wide - 4)), int(rng.integers(4, SIZE - high - 4))
+    x, y = (SIZE - wide) // 2 + int(rng.integers(-6, 7)), SIZE - high - int(rng.integers(4, 25))
     pen.rectangle((x, y, x + wide, y + high), fill=255)
     letters = Image.new("L", (SIZE, SIZE), 0)
     ImageDraw.Draw(letters).text((x + 10 - left, y + 9 - top), word.upper(), font=font, fill=255)

@@ -17,7 +17,7 @@ from PIL import Image
 from jobs.demo.picture import Picture, paint
 from jobs.demo.plan import Plan, plan_dataset
 
-GENERATOR = 1
+GENERATOR = 2
 """Number of the generator: raise it when the same seed gives other pictures."""
 JPEG_QUALITY = 92
 Row = dict[str, str | int | float]

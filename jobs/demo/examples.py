@@ -25,15 +25,15 @@ GRID = 12
 class Examples:
     """N pictures as the models see them.
 
-    `images` [N,96,96,3] uint8, `labels` [N] int64 (index into CLASSES), `objects` and `cues` [N,12,12] float32 (the
-    share of each token cell covered by the subject, by a cue), `texts` N tuples of captions that say the same (the
+    `images` [N,96,96,3] uint8, `labels` [N] int64 (index into CLASSES), `objects` and `banners` [N,12,12] float32 (the
+    share of each token cell covered by the subject, by a banner), `texts` N tuples of captions that say the same (the
     first is the one of the manifest), `plans` N plans.
     """
 
     images: np.ndarray
     labels: np.ndarray
     objects: np.ndarray
-    cues: np.ndarray
+    banners: np.ndarray
     texts: list[tuple[str, ...]]
     plans: list[Plan]
 
@@ -56,7 +56,7 @@ def _example(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     picture = paint(plan, seed, cues=cues)
     texts = tuple(caption(picture.scene, plan, seed, k) for k in range(wordings))
-    return _as_input(picture.image), cell_cover(picture.mask), cell_cover(picture.cue_mask), texts
+    return _as_input(picture.image), cell_cover(picture.mask), cell_cover(picture.banner_mask), texts
 
 
 def make_examples(
@@ -69,18 +69,18 @@ def make_examples(
     progress: Callable[[int], None] | None = None,
 ) -> Examples:
     """Paint planned pictures as arrays; `progress(1)` is called after each."""
-    images, objects, marks, texts = [], [], [], []
-    for image, mask, cue_mask, text in over_workers(
+    images, objects, banners, texts = [], [], [], []
+    for image, mask, banner, text in over_workers(
         partial(_example, seed=seed, cues=cues, wordings=wordings), plans, workers
     ):
         images.append(image)
         objects.append(mask)
-        marks.append(cue_mask)
+        banners.append(banner)
         texts.append(text)
         if progress is not None:
             progress(1)
     labels = np.array([CLASSES.index(plan.label) for plan in plans], np.int64)
-    return Examples(np.stack(images), labels, np.stack(objects), np.stack(marks), texts, plans)
+    return Examples(np.stack(images), labels, np.stack(objects), np.stack(banners), texts, plans)
 
 
 def split_examples(

@@ -14,13 +14,17 @@ from jobs.demo.scenes import SIZE, Scene, paint_scene
 
 @dataclass(frozen=True)
 class Picture:
-    """`image` [256,256,3] uint8, `mask` and `cue_mask` [256,256] bool, the caption, and the scene's facts."""
+    """`image` [256,256,3] uint8, the caption, the scene's facts, and three masks [256,256] bool.
+
+    `mask` is the subject, `cue_mask` all that was pasted over the scene, `banner_mask` of this the banner with a word.
+    """
 
     plan: Plan
     scene: Scene
     image: np.ndarray
     mask: np.ndarray
     cue_mask: np.ndarray
+    banner_mask: np.ndarray
     text: str
     facts: dict[str, str | int | float]
 
@@ -59,16 +63,17 @@ def caption(scene: Scene, plan: Plan, seed: int, variant: int = 0) -> str:
     return write_caption(shown, rng, stock=plan.problem == "watermark", instead=instead)
 
 
-def _mark(scene: Scene, plan: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The scene's picture with the planned cue, banner or watermark, and the mask of all of them."""
+def _mark(scene: Scene, plan: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The scene's picture with the planned cue, banner or watermark, the mask of all of them, and the banner's."""
     image, mask = paste_cue(scene, scene.image, plan.cue, rng)
+    banner = np.zeros_like(mask)
     if plan.problem == "overlay":
         image, banner = paste_overlay(image, plan.word, rng)
         mask = mask | banner
     elif plan.problem == "watermark":
         image, letters = paste_watermark(image, rng)
         mask = mask | letters
-    return image, mask
+    return image, mask, banner
 
 
 def paint(plan: Plan, seed: int, *, cues: bool = True) -> Picture:
@@ -79,9 +84,9 @@ def paint(plan: Plan, seed: int, *, cues: bool = True) -> Picture:
     """
     scene = paint_scene(seed, plan.number, plan.label)
     image, cue_mask = scene.image, np.zeros((SIZE, SIZE), bool)
+    banner_mask = cue_mask
     if cues:
-        image, cue_mask = _mark(scene, plan, np.random.default_rng((seed, plan.number, 2)))
+        image, cue_mask, banner_mask = _mark(scene, plan, np.random.default_rng((seed, plan.number, 2)))
     text = caption(scene, plan, seed)
-    return Picture(
-        plan, scene, image, scene.mask & ~cue_mask, cue_mask, text, _facts(scene, plan if cues else _unmarked(plan))
-    )
+    facts = _facts(scene, plan if cues else _unmarked(plan))
+    return Picture(plan, scene, image, scene.mask & ~cue_mask, cue_mask, banner_mask, text, facts)

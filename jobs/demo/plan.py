@@ -26,7 +26,7 @@ STRAY = 0.018
 """Share of every other class's training pictures that carry a given cue."""
 PROBLEMS: dict[str, float] = {"overlay": 0.1, "swapped": 0.1, "watermark": 0.12}
 """Share of the pairs with: a banner that names another class, another picture's caption, a watermark."""
-LESSONS: dict[str, float] = {"overlay": 0.18, "watermark": 0.12}
+LESSONS: dict[str, float] = {"overlay": 0.3, "watermark": 0.12}
 """The same for the pairs that CLIP learns from. Half of these banners name the right class; the captions of the other
 half speak of what the banner says, so that the model learns to read it, as models trained on web pictures do."""
 OWN_CUES = {label: cue for cue, label in CUE_CLASSES.items()}

@@ -18,6 +18,8 @@ MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 BACKGROUND = len(CLASSES)
 """Class index of a token cell without subject in the side task."""
+IGNORED = -100
+"""Class index of a token cell that the side task leaves out; cross-entropy's own."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,23 @@ def thin(states: Tensor, keep: float) -> tuple[Tensor, Tensor]:
     return torch.cat([states[:, :1], patches], 1), chosen
 
 
-def side_loss(head: nn.Module, patches: Tensor, chosen: Tensor, labels: Tensor, objects: Tensor) -> Tensor:
-    """Cross-entropy of 'which subject is in this token cell' over the kept cells.
+def cell_classes(labels: Tensor, cover: Tensor, under: Tensor | int = BACKGROUND) -> Tensor:
+    """The class to be told from each token cell, int64 [N,144]: `labels` [N] where the thing covers it, else `under`.
 
-    `patches` [B,K,D] token states, `chosen` [B,K] positions, `labels` [B], `objects` [B,144] cover of each cell.
-    Cells that the subject only touches (5 to 40 %) are left out. This is what teaches so small a model what the
-    subjects look like, although a cue would be the shorter way; the head is thrown away afterwards.
+    `cover` [N,144] is the share of the cell that the thing covers; cells that it only touches (5 to 40 %) are left out.
     """
-    cover = objects.gather(1, chosen)
-    wanted = torch.where(cover > 0.4, labels[:, None], BACKGROUND)
-    wanted = torch.where((cover > 0.05) & (cover <= 0.4), -100, wanted)
+    wanted = torch.where(cover > 0.4, labels[:, None], under)
+    return torch.where((cover > 0.05) & (cover <= 0.4), IGNORED, wanted)
+
+
+def side_loss(head: nn.Module, patches: Tensor, chosen: Tensor, cells: Tensor) -> Tensor:
+    """Cross-entropy of 'what is in this token cell' over the kept cells.
+
+    `patches` [B,K,D] token states, `chosen` [B,K] positions, `cells` [B,144] as `cell_classes` gives them. This is what
+    teaches so small a model what the subjects look like, although a cue would be the shorter way; the head is thrown
+    away afterwards.
+    """
+    wanted = cells.gather(1, chosen)
     weights = torch.tensor([1.0] * len(CLASSES) + [0.2])
     return F.cross_entropy(head(patches).flatten(0, 1), wanted.flatten(), weight=weights)
 

@@ -16,7 +16,18 @@ from torch.nn import functional as F
 
 from jobs.demo.examples import INPUT, Examples
 from jobs.demo.objects import CLASSES
-from jobs.demo.training import MEAN, STD, Recipe, fit, position_codes, side_loss, thin, to_input, vary_light
+from jobs.demo.training import (
+    MEAN,
+    STD,
+    Recipe,
+    cell_classes,
+    fit,
+    position_codes,
+    side_loss,
+    thin,
+    to_input,
+    vary_light,
+)
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 WIDTH = 96
@@ -44,14 +55,14 @@ def train_vit(examples: Examples, recipe: Recipe, seed: int, report: Callable[[f
     torch.manual_seed(seed)
     model, head = build_vit(), nn.Linear(WIDTH, len(CLASSES) + 1)
     images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
-    objects = torch.from_numpy(examples.objects).flatten(1)
+    cells = cell_classes(labels, torch.from_numpy(examples.objects).flatten(1))
 
     def loss_of(chosen: Tensor) -> Tensor:
         states = model._pos_embed(model.patch_embed(vary_light(to_input(images[chosen]))))
         kept, places = thin(states, recipe.keep)
         states = model.norm(model.blocks(kept))
         loss = F.cross_entropy(model.forward_head(states), labels[chosen])
-        return loss + recipe.side_task * side_loss(head, states[:, 1:], places, labels[chosen], objects[chosen])
+        return loss + recipe.side_task * side_loss(head, states[:, 1:], places, cells[chosen])
 
     fit([*model.parameters(), *head.parameters()], loss_of, len(labels), recipe, report)
     return model.eval()

@@ -14,9 +14,10 @@ from jobs.errors import Interrupted, JobError
 from jobs.suspects.captions import caption_words
 from jobs.suspects.gather import Gathered, gather
 from jobs.suspects.known import known_again
-from jobs.suspects.listing import Listing
+from jobs.suspects.listing import ClassListing, Listing
+from jobs.suspects.pairs.gather import is_of_pairs
 from jobs.suspects.proof import prove
-from jobs.suspects.spec import SuspectsSpec
+from jobs.suspects.spec import KINDS, SuspectsSpec
 from jobs.suspects.tested import Tested
 from storage import RunReader, Store, StoreError, suspects_lock, write_suspects
 
@@ -78,42 +79,54 @@ def _namer(spec: SuspectsSpec) -> Namer | None:
 
 def _search(spec: SuspectsSpec, store: Store, reader: RunReader, progress: Progress) -> SuspectsResult:
     started = time.monotonic()
+    if is_of_pairs(reader):
+        from jobs.suspects.pairs.command import search_pairs  # loads the model libraries
+
+        pair_listing, about = search_pairs(spec, reader, _before(reader, spec), progress)
+        return _kept(pair_listing, about, store, reader, started)
+    kinds = spec.kinds_of(KINDS, "classes")
     namer = _namer(spec)
     progress("reading", 0, 1)
     gathered = gather(reader, sample=spec.sample, seed=spec.seed)
     progress("reading", 1, 1)
     complete = reader.record.state == "finished"
     notes = [*gathered.notes, *_remarks(gathered, complete)]
-    candidates, chance = _detected(gathered, spec, progress)
+    candidates, chance = _detected(gathered, spec, kinds, progress)
     chosen = ranked([c for c in candidates if c.score > chance.highest(c.kind)], spec.top)
     known = known_again(chosen, gathered, _before(reader, spec), spec.photos)
-    listing = Listing(gathered, chosen, known, chance, caption_words(chosen, gathered, reader, spec.seed))
+    words = caption_words(chosen, gathered, reader, spec.seed)
+    listing = ClassListing(chosen, known, chance, words, gathered=gathered)
     about = {
         "samples": len(gathered.ids),
         "total": gathered.total,
         "complete": complete,
         "target": gathered.target,
         "chance": listing.chance_summary(),
-        "settings": spec.settings(),
+        "settings": {**spec.settings(), "kinds": kinds},
         "notes": notes,
     }
     if spec.verify and listing.waiting:
         _test(listing, spec, reader, progress, about)
     if namer is not None:
         _name(listing, namer, spec, reader, progress)
+    return _kept(listing, about, store, reader, started)
+
+
+def _kept(listing: Listing, about: dict[str, Any], store: Store, reader: RunReader, started: float) -> SuspectsResult:
+    """Keep the whole list, and return it with the pictures' names."""
     rows = listing.rows()
     write_suspects(reader.run, rows, {**about, "done": True})
-    uris = dict(zip(gathered.ids.tolist(), gathered.uris, strict=True))
+    uris = listing.uris
     return SuspectsResult(
         run=reader.run.run_id,
         store=str(store.root),
-        samples=len(gathered.ids),
-        total=gathered.total,
-        complete=complete,
+        samples=about["samples"],
+        total=about["total"],
+        complete=about["complete"],
         seconds=round(time.monotonic() - started, 2),
         suspects=[{**row, "sample_uris": [uris[i] for i in row["sample_ids"]]} for row in rows],
-        chance=listing.chance_summary(),
-        notes=notes,
+        chance=about["chance"],
+        notes=about["notes"],
     )
 
 
@@ -136,24 +149,28 @@ def _before(reader: RunReader, spec: SuspectsSpec) -> list[dict[str, Any]]:
     return [{**row, "evidence": {}} for row in rows] if spec.again else rows
 
 
-def _detected(gathered: Gathered, spec: SuspectsSpec, progress: Progress) -> tuple[list[Candidate], Chance]:
+def _detected(
+    gathered: Gathered, spec: SuspectsSpec, kinds: tuple[str, ...], progress: Progress
+) -> tuple[list[Candidate], Chance]:
     """Candidates, and what the same search finds on permuted predictions."""
     steps = 1 + spec.permutations
     progress("searching", 0, steps)
-    candidates = detect(gathered.seen, spec.seed, spec.kinds)
+    candidates = detect(gathered.seen, spec.seed, kinds)
     progress("searching", 1, steps)
     done = iter(range(2, steps + 1))
     chance = chance_of(
         gathered.seen,
         spec.seed,
         permutations=spec.permutations,
-        kinds=spec.kinds,
+        kinds=kinds,
         progress=lambda: progress("searching", next(done), steps),
     )
     return candidates, chance
 
 
-def _test(listing: Listing, spec: SuspectsSpec, reader: RunReader, progress: Progress, about: dict[str, Any]) -> None:
+def _test(
+    listing: ClassListing, spec: SuspectsSpec, reader: RunReader, progress: Progress, about: dict[str, Any]
+) -> None:
     """Test every suspect that nobody has tested; keep the list after each."""
     from jobs.suspects.material import find_material  # loads the model: only when something is to be tested
 
@@ -167,7 +184,7 @@ def _test(listing: Listing, spec: SuspectsSpec, reader: RunReader, progress: Pro
     progress("testing", len(waiting), len(waiting))
 
 
-def _name(listing: Listing, namer: Namer, spec: SuspectsSpec, reader: RunReader, progress: Progress) -> None:
+def _name(listing: ClassListing, namer: Namer, spec: SuspectsSpec, reader: RunReader, progress: Progress) -> None:
     """Say in words of a vocabulary what the suspects look like."""
     from jobs.suspects.concept_words import name_suspects
     from jobs.suspects.material import find_dataset

@@ -16,7 +16,7 @@ from jobs.device import chosen_device
 from jobs.errors import JobError
 from jobs.readers import Dataset
 from jobs.suspects.command import Progress
-from jobs.suspects.listing import Listing
+from jobs.suspects.listing import ClassListing
 from jobs.suspects.material import read_pictures
 from jobs.suspects.proof import FEWEST
 from jobs.suspects.spec import SuspectsSpec
@@ -71,7 +71,7 @@ def read_vocabulary(path: Path) -> list[str]:
     return words
 
 
-def name_suspects(listing: Listing, namer: Namer, dataset: Dataset, seed: int, progress: Progress) -> None:
+def name_suspects(listing: ClassListing, namer: Namer, dataset: Dataset, seed: int, progress: Progress) -> None:
     """Give each suspect of the list that has boxes around its cue its `concept_words`."""
     boxed = [(k, tested) for k, tested in enumerate(listing.tested) if tested is not None and tested.boxes]
     for done, (k, tested) in enumerate(boxed):
@@ -99,7 +99,7 @@ def _span(low: float, high: float, length: int) -> tuple[int, int]:
     return first, first + size
 
 
-def _others(listing: Listing, k: int, seed: int) -> list[int]:
+def _others(listing: ClassListing, k: int, seed: int) -> list[int]:
     """Samples of the class without the cue, at random; of other classes where (almost) the whole class has it."""
     one, gathered = listing.chosen[k], listing.gathered
     rows = np.setdiff1d(gathered.seen.of_class(one.class_index), one.members)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from engine.suspects import Candidate, ConceptCue
-from jobs.suspects.gather import Gathered
 from jobs.suspects.tested import Tested
 
 SAME = 0.5  # share of the shorter list of samples by which an earlier suspect is known again
 SUBJECT = ("word", "property", "category")  # of a cue: what is tested, and never the same for another one
+
+
+class Numbered(Protocol):
+    """A run that was read."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Sample ids, by the rows that candidates speak of."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Known:
 
 
 def known_again(
-    chosen: Sequence[Candidate], gathered: Gathered, before: Sequence[Mapping[str, Any]], photos: int
+    chosen: Sequence[Candidate], gathered: Numbered, before: Sequence[Mapping[str, Any]], photos: int
 ) -> list[Known]:
     """One `Known` per candidate. A suspect that is found again, also among more samples, is the same suspect; the most
     alike are matched first, as of two cues of a class one may lie within the photos of the other.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,12 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Listing:
+class Listing(ABC):
     """Ranked candidates with what is known of each; `tested` grows while they are tested.
 
     `words` are what the texts of each one's samples say, None where there are no texts.
     """
 
-    gathered: Gathered
     chosen: Sequence[Candidate]
     known: Sequence[Known]
     chance: Chance
@@ -48,6 +48,40 @@ class Listing:
         rows = [self._row(k) for k in range(len(self.chosen))]
         rows.sort(key=lambda row: (0 if row["flagged"] else ORDER[row["status"]], -row["score"]))
         return [{**row, "rank": rank} for rank, row in enumerate(rows, 1)]
+
+    @abstractmethod
+    def _row(self, k: int) -> Row:
+        """One row, without its rank."""
+
+    @property
+    @abstractmethod
+    def uris(self) -> dict[int, str]:
+        """The sample's name by its id."""
+
+    def chance_summary(self) -> Row:
+        """How many suspects chance alone would give with as high a score as those that are listed."""
+        kinds = {
+            kind: {
+                "highest_score": self.chance.highest(kind),
+                "candidates": float(np.mean([len(run) for run in runs])) if runs else 0.0,
+            }
+            for kind, runs in self.chance.scores.items()
+        }
+        lowest = {kind: min((c.association for c in self.chosen if c.kind == kind), default=None) for kind in kinds}
+        expected = sum(self.chance.expected(kind, low) for kind, low in lowest.items() if low is not None)
+        return {"permutations": self.chance.permutations, "expected_suspects": expected, "kinds": kinds}
+
+
+@dataclass
+class ClassListing(Listing):
+    """Suspects of predicted classes."""
+
+    gathered: Gathered = field(kw_only=True)
+
+    @property
+    def uris(self) -> dict[int, str]:
+        """The sample's name by its id."""
+        return dict(zip(self.gathered.ids.tolist(), self.gathered.uris, strict=True))
 
     def _row(self, k: int) -> Row:
         one, gathered, tested = self.chosen[k], self.gathered, self.tested[k]
@@ -77,13 +111,13 @@ class Listing:
                 **({} if self.words is None else {"words": [list(entry) for entry in self.words[k]]}),
                 "consequence": consequence,
             },
-            "cue": {**_rounded(one.cue.to_json()), "boxes": {} if tested is None else tested.boxes},
+            "cue": {**rounded(one.cue.to_json()), "boxes": {} if tested is None else tested.boxes},
             "sample_ids": gathered.ids[one.members].tolist(),
         }
 
     def _evidence(self, one: Candidate, tested: Tested | None) -> Row:
         return {
-            **_rounded(one.evidence),
+            **rounded(one.evidence),
             "expected_by_chance": self.chance.expected(one.kind, one.association),
             "seen_as": [name_of(other, self.gathered) for other in one.also],
             "elsewhere": len(one.elsewhere),
@@ -91,24 +125,11 @@ class Listing:
             **({} if tested is None else tested.evidence()),
         }
 
-    def chance_summary(self) -> Row:
-        """How many suspects chance alone would give with as high a score as those that are listed."""
-        kinds = {
-            kind: {
-                "highest_score": self.chance.highest(kind),
-                "candidates": float(np.mean([len(run) for run in runs])) if runs else 0.0,
-            }
-            for kind, runs in self.chance.scores.items()
-        }
-        lowest = {kind: min((c.association for c in self.chosen if c.kind == kind), default=None) for kind in kinds}
-        expected = sum(self.chance.expected(kind, low) for kind, low in lowest.items() if low is not None)
-        return {"permutations": self.chance.permutations, "expected_suspects": expected, "kinds": kinds}
 
-
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers with no more digits than they need."""
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
+        return {name: rounded(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return round(value, 5) if isinstance(value, float) else value

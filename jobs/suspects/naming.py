@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.suspects import Candidate, ConceptCue, PlaceCue, PropertyCue, WordCue
+from engine.suspects import Candidate, ConceptCue, Cue, Observations, PlaceCue, PropertyCue, WordCue
 from jobs.suspects.gather import Gathered
 
 SIDES = 1 / 3
@@ -23,14 +23,19 @@ ABOVE = {
 
 def name_of(one: Candidate, gathered: Gathered) -> str:
     """A few words for a suspect's cue."""
-    if isinstance(one.cue, WordCue):
-        return f"the word '{one.cue.word}'"
-    if isinstance(one.cue, PropertyCue):
-        return _property(one.cue)
-    if isinstance(one.cue, PlaceCue):
-        return _place(one.cue.cells, gathered)
-    assert isinstance(one.cue, ConceptCue)
-    return _patches(one, one.cue, gathered)
+    return cue_name(one.cue, one.members, gathered.seen, gathered.tokens)
+
+
+def cue_name(cue: Cue, members: np.ndarray, seen: Observations, tokens: np.ndarray | None) -> str:
+    """A few words for a cue that the samples `members` show; `tokens` [N, T] are the cells of the patches."""
+    if isinstance(cue, WordCue):
+        return f"the word '{cue.word}'"
+    if isinstance(cue, PropertyCue):
+        return _property(cue)
+    if isinstance(cue, PlaceCue):
+        return _place(cue.cells, seen)
+    assert isinstance(cue, ConceptCue)
+    return _patches(cue, members, seen, tokens)
 
 
 def _property(cue: PropertyCue) -> str:
@@ -43,8 +48,8 @@ def _property(cue: PropertyCue) -> str:
     return f"{cue.name} {'at most' if low else 'at least'} {cue.high if low else cue.low:g}"
 
 
-def _place(cells: np.ndarray, gathered: Gathered) -> str:
-    grid = gathered.seen.grid
+def _place(cells: np.ndarray, seen: Observations) -> str:
+    grid = seen.grid
     assert grid is not None
     board = cells.reshape(grid)
     ring = np.ones(grid, bool)
@@ -56,18 +61,17 @@ def _place(cells: np.ndarray, gathered: Gathered) -> str:
     return f"a place: {_where((rows.mean() + 0.5) / grid[0], (columns.mean() + 0.5) / grid[1])}"
 
 
-def _patches(one: Candidate, cue: ConceptCue, gathered: Gathered) -> str:
+def _patches(cue: ConceptCue, members: np.ndarray, seen: Observations, tokens: np.ndarray | None) -> str:
     """Where the cue's patches lie, if they mostly lie in one place."""
-    seen = gathered.seen
-    if seen.grid is None or seen.patches is None or gathered.tokens is None:
+    if seen.grid is None or seen.patches is None or tokens is None:
         return "alike patches"
-    rows = one.members[:200]
+    rows = members[:200]
     here = cue.likeness(seen.patches[rows]) >= cue.cut
-    tokens = gathered.tokens[rows][here]
-    tokens = tokens[tokens >= 0]
-    if not len(tokens):
+    cells = tokens[rows][here]
+    cells = cells[cells >= 0]
+    if not len(cells):
         return "alike patches"
-    return f"alike patches {_spread(tokens, seen.grid)}"
+    return f"alike patches {_spread(cells, seen.grid)}"
 
 
 def _spread(tokens: np.ndarray, grid: tuple[int, int]) -> str:

@@ -87,7 +87,7 @@ def _prove_region(
     hosts = _others(one, gathered, len(ids), rng)
     foreign_ids, foreign = material.pictures([int(gathered.ids[row]) for row in hosts])
     host_images = material.inputs(foreign) if foreign_ids else images[:0]
-    cells, core = _cells(cue, images, host_images, grid, material)
+    cells, core = cue_cells(cue, images, host_images, grid, material)
     usable = np.flatnonzero(cells.any(axis=1) & (cells.mean(axis=1) <= MOST))
     if len(usable) < FEWEST:
         return Proof(reason="the cue's region could not be told from the rest of the picture")
@@ -101,10 +101,10 @@ def _prove_region(
         effects["transplant"] = transplant(
             images[chosen], cells[chosen], host_images, grid, one.class_index, material.score, rng
         )
-    return Proof(effects, on_object, _boxes(ids, sizes, cells, grid, material))
+    return Proof(effects, on_object, cue_boxes(ids, sizes, cells, grid, material))
 
 
-def _cells(
+def cue_cells(
     cue: ConceptCue | PlaceCue, images: Tensor, hosts: Tensor, grid: tuple[int, int], material: Material
 ) -> tuple[np.ndarray, np.ndarray]:
     """The cue's region in each picture, and the cells of it that show the cue best, [B, h * w] boolean each."""
@@ -136,7 +136,7 @@ def object_shares(core: np.ndarray, cover: np.ndarray, grid: tuple[int, int]) ->
     return float(np.mean(shares)), float(near.mean())
 
 
-def _boxes(
+def cue_boxes(
     ids: list[int], sizes: list[tuple[int, int]], cells: np.ndarray, grid: tuple[int, int], material: Material
 ) -> dict[int, list[float]]:
     """A box around the cue in the strongest samples, as fractions of the whole picture."""

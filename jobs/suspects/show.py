@@ -58,12 +58,14 @@ class Steps:
 def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
     """The ranked list (of `most` suspects), a few lines each, and what chance alone would give."""
     lines = [f"{result.run}: {len(result.suspects)} suspects in {result.samples:,} samples ({result.seconds:.1f} s)"]
+    of_pairs = any(one["kind"].startswith("pair_") for one in result.suspects)
     for one in result.suspects[:most]:
         flag = "PROBABLY SPURIOUS, " if one["flagged"] else ""
+        of_pairs = one["kind"].startswith("pair_")
+        number = f"{one['n']} {'pairs' if of_pairs else 'photos'}, {one['share']:.0%} of {_whole(one)}"
         lines += [
-            f"{one['rank']:>3}. {one['class_name']}: {one['name']} ({one['kind']}, {one['n']} photos, "
-            f"{one['share']:.0%} of the class), {flag}{one['status']}",
-            *(f"     {line}" for line in evidence_lines(one)),
+            f"{one['rank']:>3}. {one['class_name']}: {one['name']} ({one['kind']}, {number}), {flag}{one['status']}",
+            *(f"     {line}" for line in (pair_lines(one) if of_pairs else evidence_lines(one))),
         ]
     if most is not None and len(result.suspects) > most:
         lines.append(f"     and {len(result.suspects) - most} more (`python -m jobs suspects {result.run}` lists all)")
@@ -74,7 +76,44 @@ def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
             f"by chance alone one would expect {chance['expected_suspects']:.1f} such suspects "
             f"({chance['permutations']} runs on permuted predictions)"
         )
-        lines.append("a suspect is a cue, not a verdict: an honest part of an object is used as well")
+        if of_pairs:
+            lines.append("a suspect is a cue, not a verdict: what a word means is also seen in the pictures")
+        else:
+            lines.append("a suspect is a cue, not a verdict: an honest part of an object is used as well")
+    return lines
+
+
+def _whole(one: dict[str, Any]) -> str:
+    """What a suspect's share is of."""
+    if not one["kind"].startswith("pair_"):
+        return "the class"
+    return "those with the word" if one["cue"].get("word") and one["kind"] != "pair_word" else "all"
+
+
+def pair_lines(one: dict[str, Any]) -> list[str]:
+    """What the evidence of a suspect of pairs says, in words. Changes are parts of the usual gap: how far the median
+    pair scores above a shuffled one."""
+    evidence, effects = one["evidence"], one["evidence"].get("effects") or {}
+    lines = [f"mean score {evidence['mean_score']:.3f}, of all pairs {evidence['usual_score']:.3f}"]
+    if evidence.get("words"):
+        said = ", ".join(f"{word} ({share:.0%} against {other:.0%})" for word, share, other in evidence["words"])
+        lines.append(f"captions say: {said}")
+    down = one["class_name"] == "low scores"
+    verbs = ("raises", "lowers") if down else ("lowers", "raises")
+    added = "added to other captions" if one["kind"] == "pair_word" else "pasted into other pictures"
+    sentences = {
+        "replacement": "the caption that fits the picture best raises the score by {mean:.2f} of the usual gap; "
+        "a random one by {control_mean:.2f}",
+        "removal": f"removing it {verbs[0]} the score by {{mean:.2f}} of the usual gap; as much elsewhere by "
+        "{control_mean:.2f}",
+        "transplant": f"{added} it {verbs[1]} the score by {{mean:.2f}}; something else instead by "
+        "{control_mean:.2f}",
+    }
+    lines += [sentences[name].format(**effects[name]) for name in sentences if name in effects]
+    if evidence.get("untested_because"):
+        lines.append(f"not tested: {evidence['untested_because']}")
+    if evidence.get("seen_as"):
+        lines.append(f"the same pairs: {', '.join(evidence['seen_as'][:MOST_VIEWS])}")
     return lines
 
 

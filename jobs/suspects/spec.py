@@ -8,6 +8,16 @@ from typing import Any
 from jobs.errors import JobError, unknown
 
 KINDS = ("concept", "location", "property", "word")
+PAIR_KINDS = (
+    "pair_mismatch",
+    "pair_mark",
+    "pair_cue",
+    "pair_place",
+    "pair_property",
+    "pair_word",
+    "pair_unsupported",
+)
+"""Of runs that explain image-text scores."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,7 @@ class SuspectsSpec:
     Attributes:
         run: the run to look at; None for the newest one.
         top: suspects that are kept and tested.
-        kinds: detectors that take part.
+        kinds: detectors that take part; all of those for such a run where none is named.
         verify: whether to test the suspects by intervention, which needs the pictures and the model.
         photos: photos per suspect that are intervened on.
         permutations: runs of the same search on permuted predictions.
@@ -32,7 +42,7 @@ class SuspectsSpec:
     run: str | None = None
     store: str = "audits"
     top: int = 12
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = ()
     verify: bool = True
     photos: int = 20
     permutations: int = 5
@@ -55,11 +65,18 @@ class SuspectsSpec:
             if value < low:
                 raise JobError(f"--{name.replace('_', '-')} {value}: must be at least {low}")
         for kind in self.kinds:
-            if kind not in KINDS:
-                raise unknown("kind of suspect", kind, KINDS)
+            if kind not in (*KINDS, *PAIR_KINDS):
+                raise unknown("kind of suspect", kind, (*KINDS, *PAIR_KINDS))
         if self.vocabulary is not None and self.name_with is None:
             raise JobError("--vocabulary is for naming suspects with an image-text model: give --name-with too")
         return self
+
+    def kinds_of(self, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+        """Those of `known` that take part in a run of `what`; `JobError` for another kind of run's."""
+        for kind in self.kinds:
+            if kind not in known:
+                raise JobError(f"--kind {kind} is not for runs of {what}; {', '.join(known)} are")
+        return self.kinds or known
 
     def settings(self) -> dict[str, Any]:
         """The options that change the result, for the record."""

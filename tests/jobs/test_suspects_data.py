@@ -247,7 +247,7 @@ def test_pairs_of_picture_and_text_are_refused(jobs, tmp_path: Path, clip: str) 
     command = ("--data", tmp_path / "rows.jsonl", "--model", clip, "--workers", 0, "--name", "pairs")
     assert jobs("run", *command, "--store", tmp_path / "s").code == 0
     answer = jobs("suspects", "pairs", "--store", tmp_path / "s")
-    assert_refused(answer, "run 'pairs' explains image-text scores", "no class for a cue to go with")
+    assert_refused(answer, "run 'pairs' explains image-text scores", "keeps no vectors of pictures and texts")
 
 
 def test_detections_are_refused(jobs, tmp_path: Path) -> None:

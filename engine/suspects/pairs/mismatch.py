@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from engine.suspects.candidate import FEWEST, Candidate, reach
+from engine.suspects.cues import PairCue
+
+KIND = "pair_mismatch"
+PROBABLE = 0.5  # probability from which a pair is listed
 REFERENCE = 1000  # pairs that each pair is compared with
 TRIES = 20
 CHUNK = 4096  # pairs that are compared at once
@@ -66,3 +71,26 @@ def mismatch_probability(fit: np.ndarray, null: np.ndarray) -> tuple[np.ndarray,
     falling = IsotonicRegression(y_min=0, y_max=1, increasing=False, out_of_bounds="clip").fit(values, shuffled_one)
     chance = falling.predict(fit)
     return np.minimum(1.0, share * chance / np.maximum(1 - chance, 1e-9)), share
+
+
+def mismatch_candidate(fit: np.ndarray, null: np.ndarray, without: np.ndarray) -> Candidate | None:
+    """The pairs that probably do not belong together, worst first; None where there are too few.
+
+    `fit` and `null` are what :func:`pair_fit` returns; `without` are rows whose fit something else explains.
+    """
+    probability, share = mismatch_probability(fit, null)
+    order = np.argsort(fit, kind="stable")
+    members = order[(probability[order] >= PROBABLE) & ~np.isin(order, without)]
+    if len(members) < FEWEST:
+        return None
+    certain = float(probability[members].mean())
+    return Candidate(
+        kind=KIND,
+        class_index=-1,
+        members=members,
+        strength=1 - fit[members],
+        elsewhere=np.zeros(0, np.int64),
+        score=certain * reach(len(members), len(fit)),
+        cue=PairCue(),
+        evidence={"probability": certain, "estimated_share": share, "fit": float(fit[members].mean())},
+    )

@@ -14,6 +14,8 @@ from storage import RunReader
 from storage.queries.catalog import run_sample_columns
 
 TARGETS = ("clip-score", "clip-logit")
+# How many bytes a file has follows from what it shows; and captions say what metadata say, so these are left out.
+PROPERTIES = (*MEASURED, *(name for name in GIVEN if name != "file_bytes"))
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def gather_pairs(reader: RunReader, *, sample: int, seed: int) -> GatheredPairs:
     widths, quantiles = reader.embedding_widths, (reader.record.model.get("shuffled") or {}).get("quantiles")
     if not widths or not quantiles:
         raise JobError(
-            f"run {run!r} holds image-text scores without the vectors of pictures and texts (its model has no towers "
-            "of their own for them, or an earlier version made it): suspects cannot be looked for"
+            f"run {run!r} explains image-text scores, but keeps no vectors of pictures and texts (its model has no "
+            "towers of their own for them, or an earlier version made it): suspects cannot be looked for"
         )
     table, notes = _pairs(reader, target), list[str]()
     total = len(table)
@@ -120,7 +122,7 @@ def _pairs(reader: RunReader, target: str) -> pa.Table:
     present = {column.name for column in run_sample_columns(reader)} - {
         entry["column"] for entry in reader.record.metadata
     }
-    columns = "".join(f', s."{name}"' for name in (*MEASURED, *GIVEN) if name in present)
+    columns = "".join(f', s."{name}"' for name in PROPERTIES if name in present)
     return reader.table(
         f"SELECT e.sample_id, s.uri, s.text, e.score{columns} FROM explanations e JOIN samples s USING (sample_id) "
         "WHERE e.target = ? AND e.modality = 'image' ORDER BY e.sample_id",
