@@ -68,6 +68,7 @@ pictures: setup ## draw the pictures of the documents anew: every method, and th
 	$(BIN)/python docs/methods_picture.py
 	$(BIN)/python -m jobs demo --store $(STORE)
 	$(BIN)/python docs/suspects_picture.py $(STORE)
+	$(BIN)/python docs/suspects_picture.py $(STORE) $$(ls $(STORE)/runs | grep pairs | tail -1) docs/img/pair_suspects.png
 
 clean: ## remove .venv, caches and the demo's data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data
