@@ -170,7 +170,7 @@ def _joined(ranked: list[Candidate]) -> list[Candidate]:
         if home is None:
             kept.append(candidate)
         else:
-            kept[home] = _with_part(kept[home], candidate)
+            kept[home] = with_part(kept[home], candidate)
     return kept
 
 
@@ -181,7 +181,7 @@ def _same_cue(one: Candidate, other: Candidate) -> bool:
     return bool(alike >= SAME) and same_photos(one, other)
 
 
-def _with_part(one: Candidate, part: Candidate) -> Candidate:
+def with_part(one: Candidate, part: Candidate) -> Candidate:
     """A candidate with one more prototype. Its members and its score stay those of its strongest part."""
     assert isinstance(one.cue, ConceptCue) and isinstance(part.cue, ConceptCue)
     prototypes = np.concatenate([one.cue.prototypes, part.cue.prototypes])

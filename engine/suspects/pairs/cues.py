@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from engine.suspects.candidate import FEWEST, Candidate
-from engine.suspects.concept import detect_concepts
+from engine.suspects.candidate import FEWEST, Candidate, same_photos
+from engine.suspects.concept import detect_concepts, with_part
 from engine.suspects.cues import ConceptCue, PlaceCue, PropertyCue, WordedCue
 from engine.suspects.detectors import DETECTORS
 from engine.suspects.hosts import with_hosts
@@ -22,6 +22,7 @@ LINKED = "pair_cue"
 """Kind of suspects that are found in maps made for the word (:func:`linked_cues`)."""
 MOST_WORDS = 40
 MOST_TRIED = 400  # the most frequent words
+PART = 0.3  # of the strongest group's score that a part of the same cue has at least
 TOLD = 0.6  # area under the ROC curve: below, the pictures do not say whether the text has the word
 LARGEST_SHARE = 0.6  # of the texts: a word in more of them has no other pictures to be compared with
 NO_CLASS = -1
@@ -90,6 +91,9 @@ def word_cues(
 def linked_cues(word: str, seen: Observations, seed: int = 0) -> list[Candidate]:
     """Alike patches that a word is linked to, in pictures whose text has the word, highest score first.
 
+    Groups of patches that look different but are seen in the same pictures are parts of one cue (the letters of a
+    watermark on the sky and on the grass), unless they score far less than the strongest.
+
     Args:
         word: the word.
         seen: maps and patches of what speaks for the word in N pictures: of the change of their score with their text
@@ -97,8 +101,24 @@ def linked_cues(word: str, seen: Observations, seed: int = 0) -> list[Candidate]
             text has the word, 1 for others, and ``classes`` is 1.
         seed: of every random choice.
     """
-    found = with_hosts(seen, detect_concepts(seen, np.random.default_rng(seed)), among_all=True)
-    return sorted((_worded(one, LINKED, word) for one in found), key=lambda one: -one.score)
+    found = sorted(detect_concepts(seen, np.random.default_rng(seed)), key=lambda one: -one.score)
+    return [_worded(one, LINKED, word) for one in with_hosts(seen, _joined(found), among_all=True)]
+
+
+def _joined(ranked: list[Candidate]) -> list[Candidate]:
+    """Candidates of one word with their parts; the strongest stands for them."""
+    kept: list[Candidate] = []
+    for one in ranked:
+        home = next((k for k, other in enumerate(kept) if _is_part(one, other)), None)
+        if home is None:
+            kept.append(one)
+        else:
+            kept[home] = with_part(kept[home], one)
+    return kept
+
+
+def _is_part(one: Candidate, of: Candidate) -> bool:
+    return one.score >= PART * of.score and same_photos(one, of)
 
 
 def _worded(one: Candidate, kind: str, word: str) -> Candidate:
