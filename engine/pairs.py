@@ -37,8 +37,8 @@ class Pairs:
     Attributes:
         explanation: of the score of each pair, both modalities, [P, ...].
         links: for K words of each text, where the picture carries the change of the score when the word is taken out:
-            explanations "word-1", ... of the image alone, strongest word first; ``kept`` [P] says which texts have so
-            many words.
+            explanations "word-1", ... of the image alone, strongest word first, or in the order in which words were
+            given; ``kept`` [P] says which texts have so many words, or the word.
         link_words: per link, the position of the word of each pair in ``explanation.words``, [P]; -1 without one.
         image_vectors, text_vectors: unit vectors [U, D], [V, D].
     """
@@ -57,7 +57,7 @@ def explain_pairs(
     pairs: Tensor | None = None,
     *,
     target: str = "clip-score",
-    words: int = 0,
+    words: int | Sequence[str] = 0,
     method: str | Method = "gae",
     start_layer: int = 0,
     tokenizer: Any = None,
@@ -73,7 +73,8 @@ def explain_pairs(
         texts: V strings.
         pairs: [P, 2] positions of image and text; default: image i with text i.
         target: "clip-logit", "clip-score", or "against": minus the cosine, whose map shows what holds the score down.
-        words: also explain the change of the score when each of so many of the most relevant words is taken out.
+        words: also explain the change of the score when a word is taken out: each of so many of the most relevant
+            words, or each of the given ones (in any case; the first place where a text has it).
         method, start_layer, tokenizer, patches: as in ``explain_targets``.
 
     Raises:
@@ -194,7 +195,7 @@ class _Work:
     start_layer: int
     patches: int
 
-    def explained(self, words: int) -> Pairs:
+    def explained(self, words: int | Sequence[str]) -> Pairs:
         """The image tower runs; while its graph waits, the text tower runs and is explained; then the image is."""
         measure = measure_of(self.loaded, self.target)
         of_image, of_text = _Rounds(self.pairs[:, 0], len(self.images)), _Rounds(self.pairs[:, 1], len(self.texts))
@@ -254,16 +255,15 @@ class _Work:
         return vectors[0], explanation
 
     @torch.no_grad()
-    def _without_words(self, text: Explanation, count: int) -> tuple[list[np.ndarray], list[Tensor]]:
-        """The `count` most relevant words of each pair's text, strongest first, as positions [P] (-1 for none), and
-        the vectors of the text without each, [P, D]."""
+    def _without_words(self, text: Explanation, wanted: int | Sequence[str]) -> tuple[list[np.ndarray], list[Tensor]]:
+        """Positions [P] of words in each pair's text (-1 where it has no such word): of the most relevant ones,
+        strongest first, or of given ones; and per word the vectors of the texts without it, [P, D]."""
+        count = wanted if isinstance(wanted, int) else len(wanted)
         chosen = [np.full(len(self.pairs), -1) for _ in range(count)]
         if not count:
             return [], []
-        assert text.words is not None
         for pair, values in enumerate(text.relevancy["text"].float().cpu().numpy()):
-            strongest = np.argsort(-word_relevancy(values, text.words[pair]), kind="stable")[:count]
-            for k, word in enumerate(strongest.tolist()):
+            for k, word in enumerate(self._places(text, pair, values, wanted)):
                 chosen[k][pair] = word
         adapter, module = self.loaded.adapter, self.loaded.model
         assert isinstance(adapter, PairAdapter)
@@ -274,6 +274,16 @@ class _Work:
             with self.loaded.autocast():
                 shorter.append(adapter.embed_texts(module, batch))
         return chosen, shorter
+
+    def _places(self, text: Explanation, pair: int, values: np.ndarray, wanted: int | Sequence[str]) -> list[int]:
+        """Positions of the wanted words in the text of one pair."""
+        assert text.words is not None
+        words = text.words[pair]
+        if isinstance(wanted, int):
+            order = np.argsort(-word_relevancy(values, words), kind="stable")
+            return [int(place) for place in order[:wanted]]
+        own = [word.lower() for word in words.texts(self.texts[int(self.pairs[pair, 1])])]
+        return [own.index(word.lower()) if word.lower() in own else -1 for word in wanted]
 
     def _without(self, text: Explanation, pair: int, word: int) -> str:
         assert text.words is not None

@@ -306,6 +306,19 @@ def test_a_text_with_fewer_words_is_not_kept() -> None:
         assert link.relevancy["image"][link.kept].any(dim=1).all()
 
 
+def test_given_words_are_found_in_any_case_and_give_the_maps_of_their_own() -> None:
+    images, texts = pictures()[:2], ["a red boat on the sea", "two tree"]
+    model, options = model_of("open_clip"), {"tokenizer": tokenizer(), "start_layer": -1}
+    given = explain_pairs(model, images, texts, words=["RED", "tree", "house"], **options)
+    every = explain_pairs(model, images, texts, words=6, **options)
+    assert [places.tolist() for places in given.link_words] == [[1, -1], [-1, 1], [-1, -1]]
+    assert [link.kept.tolist() for link in given.links] == [[True, False], [False, True], [False, False]]
+    for pair, link, place in ((0, given.links[0], 1), (1, given.links[1], 1)):
+        k = next(k for k, places in enumerate(every.link_words) if places[pair] == place)
+        same(link.relevancy["image"][pair], every.links[k].relevancy["image"][pair])
+        same(link.score[pair], every.links[k].score[pair])
+
+
 def test_words_that_were_cut_off_are_not_taken_out() -> None:
     model = model_of("hf_clip")
     found = explain_pairs(model, pictures(), TEXTS, torch.tensor([[0, 3]]), words=9, tokenizer=tokenizer())

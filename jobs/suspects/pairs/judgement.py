@@ -6,7 +6,7 @@ from engine.suspects import Candidate
 
 FAULTS = ("pair_mismatch", "pair_mark")  # whatever else they are: the score does not say how well the caption fits
 CUES = ("pair_cue", "pair_place", "pair_property")
-STRONG = 0.3  # score from which a cue is more than what its word means; the sea comes to 0.29 on the demo, a watermark to 0.40
+STRONG = 0.3  # score from which a cue is more than what its word means: on the demo the sea has 0.29, a watermark 0.40
 DIVERSE = 0.16  # at most so much more alike than all pictures are those with a mark; scenes are more alike than that
 
 
