@@ -5,9 +5,10 @@
 Random weights, 224 px, real captions, interleaved in one run. Pairs of their own: ``forward`` (both towers, no
 gradient), ``ours`` (last layer, the default of runs), ``ours_all_layers``, ``ours_words_3`` (also what the score owes
 to three words), ``ours_evidence`` (also deletion: four more forward passes of the picture, two of the text),
-``authors`` (their notebook way, pair by pair, last layer) and, for a single pair, ``authors_all_layers``, which costs every pair
-the same. Then 16 pairs of 4 pictures with 4 captions each: ``ours`` encodes every picture once, ``ours_unshared`` is ``explain`` on the pairs spelled out,
-``authors_shared`` gives the notebook's function all captions of a picture at once.
+``authors`` (their notebook way, pair by pair, last layer) and, for a single pair, ``authors_all_layers``, which costs
+each of many pairs the same. Then 16 pairs of 4 pictures with 4 captions each: ``ours`` encodes every picture once,
+``ours_unshared`` is ``explain`` on the pairs spelled out, ``authors_shared`` gives the notebook's function all
+captions of a picture at once.
 
 The target is the CLIP logit: the CLIPScore of random weights is often zero, and so is its gradient.
 """
@@ -41,7 +42,7 @@ TARGET = "clip-logit"
 BATCHES = {"ViT-B-32": (1, 4, 16), "ViT-B-16": (1, 4), "ViT-L-14": (2,)}
 """What is measured of each model unless told otherwise: larger batches of larger models take too long."""
 PICTURES, CAPTIONS = 4, 4  # of each picture, where they share their work
-COLUMNS = ("model", "variant", "pairs", "pictures", "ms_per_pair", "pairs_per_s", "ratio_to_forward")
+COLUMNS = ("model", "variant", "batch", "pictures", "ms_per_pair", "pairs_per_s", "ratio_to_forward")
 
 
 def build(name: str) -> LoadedModel:
@@ -147,7 +148,7 @@ def measure(name: str, works: dict[str, Work], pairs: int, pictures: int, rounds
             {
                 "model": name,
                 "image_size": 224,
-                "pairs": pairs,
+                "batch": pairs,
                 "pictures": pictures,
                 "variant": variant,
                 "ms_per_pair": round(1000 * each, 2),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+from typing import Any
+
+import numpy as np
 import open_clip
 import pytest
 import torch
 
-from benchmarks import pairs
-from engine import LoadedModel
+from benchmarks import pair_evidence, pairs
+from engine import LoadedModel, load_model
+from jobs.pictures import decode
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,103 @@ def test_captions_differ() -> None:
 def test_rows_count_pairs() -> None:
     spent = {"forward": lambda: None, "ours": lambda: sum(range(200_000))}
     forward, ours = pairs.measure("tiny", spent, pairs=4, pictures=2, rounds=3)
-    assert (ours["variant"], ours["pairs"], ours["pictures"]) == ("ours", 4, 2)
+    assert (ours["variant"], ours["batch"], ours["pictures"]) == ("ours", 4, 2)
     assert set(pairs.COLUMNS) <= set(ours) and forward["ratio_to_forward"] == 1 < ours["ratio_to_forward"]
     assert ours["pairs_per_s"] == pytest.approx(1000 / ours["ms_per_pair"], rel=0.1)
+
+
+# ---- evidence
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return pair_evidence.paint(tmp_path_factory.mktemp("painted"), 3, 24)
+
+
+def test_the_manifest_for_the_job_tells_nothing_of_problems(painted: list[dict[str, Any]]) -> None:
+    folder = painted[0]["path"].parents[1]
+    with (folder / "plain.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [set(row) for row in rows] == [{"image", "text"}] * 24
+    assert [(row["image"], row["text"]) for row in rows] == [(row["image"], row["text"]) for row in painted]
+    assert len({row["problem"] for row in painted}) > 1
+
+
+def test_falls_are_those_of_the_demo_clip(painted: list[dict[str, Any]]) -> None:
+    loaded = load_model(pair_evidence.MODEL)
+    found = pair_evidence.falls(loaded, painted, *pair_evidence.DEFAULT)
+    again = pair_evidence.falls(loaded, painted, "random", -1)
+    images = torch.stack([loaded.preprocess(decode(row["path"])) for row in painted])
+    with torch.no_grad():
+        seen = loaded.model.encode_image(images, normalize=True)
+        read = loaded.model.encode_text(loaded.tokenizer([row["text"] for row in painted]), normalize=True)
+    np.testing.assert_allclose(found["score"], 2.5 * (seen * read).sum(dim=1).clamp(min=0), atol=1e-5)
+    for name in ("mean", "blur"):
+        np.testing.assert_array_equal(found[f"{name}_random"], again[f"{name}_random"])  # all meet the same rival
+        assert (found[name] > again[name]).mean() > 0.6
+    assert (found["word"] != again["word"]).any()
+
+
+def test_a_row_says_how_many_times_random_the_fall_is(painted: list[dict[str, Any]]) -> None:
+    loaded = load_model(pair_evidence.MODEL)
+    row = pair_evidence.deletion_row(loaded, painted[:8], "none", *pair_evidence.DEFAULT)
+    found = pair_evidence.falls(loaded, painted[:8], *pair_evidence.DEFAULT)
+    for name in ("mean", "blur", "word"):
+        top, other = np.nanmedian(found[name]), np.nanmedian(found[f"{name}_random"])
+        assert (row[name], row[f"{name}_random"]) == pytest.approx((top, other), abs=1e-4)
+        assert row[f"{name}_ratio"] == (None if other <= 0 else pytest.approx(top / other, abs=1e-3))
+        assert row[f"{name}_larger"] == pytest.approx((found[name] > found[f"{name}_random"]).mean(), abs=1e-3)
+    assert row["n"] == 8 and row["method"] == "gae"
+
+
+@pytest.mark.parametrize(("method", "start_layer"), pair_evidence.METHODS)
+def test_every_method_takes_part(painted: list[dict[str, Any]], method: str, start_layer: int) -> None:
+    found = pair_evidence.falls(load_model(pair_evidence.MODEL), painted[:3], method, start_layer)
+    assert all(np.isfinite(values).all() and len(values) == 3 for values in found.values())
+
+
+def suspect(
+    rank: int, kind: str, samples: list[int], flagged: bool = False, status: str = "verified"
+) -> dict[str, Any]:
+    named = {"class_name": "all", "name": "alike", "evidence": {"host_likeness": 0.1}}
+    return {"rank": rank, "kind": kind, "n": len(samples), "sample_ids": samples, "status": status,
+            "flagged": flagged, **named}  # fmt: skip
+
+
+PROBLEMS = ["swapped"] * 30 + ["overlay"] * 30 + ["none"] * 40
+
+
+def test_the_first_suspect_of_the_right_kind_with_a_problem_counts() -> None:
+    words = suspect(1, "pair_word", list(range(30)))
+    mixed = suspect(2, "pair_mismatch", [*range(9), *range(60, 71)])  # 9 of 20
+    half = suspect(3, "pair_mismatch", [*range(10), *range(60, 70), *range(10, 30)], flagged=True)
+    whole = suspect(4, "pair_mismatch", list(range(20)))
+    suspects = [words, mixed, half, whole]
+    row = pair_evidence.problem_row(5, suspects, PROBLEMS, "swapped")
+    assert (row["rank"], row["kind"], row["planted"], row["flagged"]) == (3, "pair_mismatch", 30, True)
+    assert (row["precision_at_20"], row["precision"]) == (0.5, 0.75)
+    assert pair_evidence.problem_row(5, suspects[:2], PROBLEMS, "swapped")["precision_at_20"] == 0.45  # not found
+    other_kind = suspect(1, "pair_cue", list(range(30, 50)))
+    missed = pair_evidence.problem_row(5, [other_kind], PROBLEMS, "overlay")
+    assert (missed["rank"], missed["precision_at_20"]) == (None, 0)
+
+
+def test_flags_without_a_planted_problem_are_false() -> None:
+    suspects = [
+        suspect(1, "pair_mismatch", list(range(20)), flagged=True),
+        suspect(2, "pair_mark", list(range(70, 90)), flagged=True),
+        suspect(3, "pair_cue", list(range(60, 80))),
+    ]
+    row = pair_evidence.flags_row("twins", 5, suspects, PROBLEMS)
+    assert row["flagged"] == {"pair_mismatch": 1, "pair_mark": 1} and row["flagged_marks"] == 1
+    assert row["flagged_false"] == ["2 pair_mark all: alike"]
+
+
+def test_the_summary_counts_seeds() -> None:
+    suspects = [suspect(2, "pair_mismatch", list(range(20)), flagged=True)]
+    rows = [pair_evidence.problem_row(1, suspects, PROBLEMS, "swapped")]
+    rows.append(pair_evidence.problem_row(2, [], PROBLEMS, "swapped"))
+    swapped, overlay, _ = pair_evidence.summary(rows)
+    assert (swapped["seeds"], swapped["found"], swapped["median_rank"], swapped["flagged"]) == (2, 1, 2, 1)
+    assert (swapped["mean_precision_at_20"], swapped["least_precision_at_20"]) == (0.5, 0)
+    assert overlay["found"] == 0 and overlay["median_rank"] is None
