@@ -131,9 +131,9 @@ class Run:
         """{value, n}, the most frequent first."""
         return cast("list[Row]", self._ask("category_values", column))
 
-    def number_range(self, column: str) -> tuple[float, float] | None:
-        """Lowest and highest value of a column."""
-        return cast("tuple[float, float] | None", self._ask("number_range", column))
+    def number_range(self, column: str, target: str | None) -> tuple[float, float] | None:
+        """Lowest and highest value of a column; of a target's, where targets have their own."""
+        return cast("tuple[float, float] | None", self._ask("number_range", column, target))
 
     def sample(self, sample_id: int) -> Row:
         """{'sample': its columns, 'explanations': one row per target and modality}."""

@@ -95,7 +95,7 @@ def _set(column: str, condition: Filter | None) -> None:
 
 
 def _number(run: Run, info: ColumnInfo) -> None:
-    limits = run.number_range(info.name)
+    limits = run.number_range(info.name, state.current().target)
     if limits is None or limits[0] >= limits[1]:
         if info.name not in FIRST:
             st.caption(f"{title(info)} is the same for all samples.")

@@ -10,7 +10,7 @@ from storage import RunRecord
 # Options of `python -m jobs run` by the name of the field in the record; None was not given.
 OPTIONS = (
     "model", "checkpoint", "method", "target", "start_layer", "on_zero_row", "threshold", "max_detections", "patches",
-    "words", "precision", "limit", "device",
+    "words", "text_start_layer", "precision", "limit", "device",
 )  # fmt: skip
 FLAGS = ("evidence",)  # without a value
 SOURCES = {"classes": "classes_from", "templates": "templates_from"}  # of a zero-shot classifier: file or word

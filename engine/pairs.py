@@ -60,6 +60,7 @@ def explain_pairs(
     words: int | Sequence[str] = 0,
     method: str | Method = "gae",
     start_layer: int = 0,
+    text_start_layer: int | None = None,
     tokenizer: Any = None,
     patches: int = 0,
 ) -> Pairs:
@@ -76,6 +77,7 @@ def explain_pairs(
         words: also explain the change of the score when a word is taken out: each of so many of the most relevant
             words, or each of the given ones (in any case; the first place where a text has it).
         method, start_layer, tokenizer, patches: as in ``explain_targets``.
+        text_start_layer: first layer that takes part in the text tower; default: ``start_layer``.
 
     Raises:
         EngineError: the model has no towers of its own for pictures and texts, or as in ``explain_targets``.
@@ -94,8 +96,12 @@ def explain_pairs(
     if _is_whole(chosen):
         if target == "against":
             raise EngineError(f"method {chosen.name!r} cannot explain what holds a score down; gae can")
+        if text_start_layer not in (None, start_layer):
+            raise EngineError(f"method {chosen.name!r} has one start layer for both towers")
         return _one_by_one(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
-    work = _Work(loaded, images, list(texts), pairs, target, chosen, start_layer, patches)
+    text_start_layer = start_layer if text_start_layer is None else text_start_layer
+    starts: dict[type[ImageSide] | type[TextSide], int] = {ImageSide: start_layer, TextSide: text_start_layer}
+    work = _Work(loaded, images, list(texts), pairs, target, chosen, starts, patches)
     return work.explained(words)
 
 
@@ -192,7 +198,7 @@ class _Work:
     pairs: Tensor
     target: str
     method: Method
-    start_layer: int
+    start_layers: dict[type[ImageSide] | type[TextSide], int]
     patches: int
 
     def explained(self, words: int | Sequence[str]) -> Pairs:
@@ -228,7 +234,7 @@ class _Work:
         assert isinstance(adapter, PairAdapter)
         half = replace(self.loaded, adapter=side(adapter))
         patches = self.patches if side is ImageSide else 0
-        return Request.make(half, inputs, self.method, self.start_layer, None, "auto", False, "authors", patches)
+        return Request.make(half, inputs, self.method, self.start_layers[side], None, "auto", False, "authors", patches)
 
     def _text(
         self, pictures: Tensor, rounds: _Rounds, measure: Callable[[Tensor], Tensor]

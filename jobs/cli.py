@@ -98,6 +98,9 @@ def run(
     threshold: Annotated[float | None, typer.Option(help="Detections at least so probable [default: 0.7].")] = None,
     max_detections: Annotated[int | None, typer.Option(help="At most so many per picture [default: 20].")] = None,
     start_layer: Annotated[int | None, typer.Option(help="First explained layer [default: the model's own].")] = None,
+    text_start_layer: Annotated[
+        int | None, typer.Option(help="The same for the text tower of an image-text model [default: --start-layer].")
+    ] = None,
     on_zero_row: Annotated[
         str, typer.Option(help="0/0 in the normalisation: as in the authors' code (authors), or left out (identity).")
     ] = "authors",
@@ -135,6 +138,7 @@ def run(
         classes=classes,
         templates=templates,
         start_layer=start_layer,
+        text_start_layer=text_start_layer,
         on_zero_row=on_zero_row,
         threshold=threshold,
         max_detections=max_detections,

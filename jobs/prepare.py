@@ -72,7 +72,13 @@ class Prepared:
     @property
     def pair_settings(self) -> PairSettings:
         """What else is to be found out about image-text pairs."""
-        return PairSettings(self.spec.words, self.spec.evidence, self.record["model"].get("shuffled") or {})
+        spec = self.spec
+        return PairSettings(
+            words=spec.words,
+            evidence=spec.evidence,
+            reference=self.record["model"].get("shuffled") or {},
+            text_start_layer=spec.text_start_layer,
+        )
 
 
 def prepare(intake: Intake) -> Prepared:
@@ -165,6 +171,7 @@ def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
     if given and loaded.task != "detect":
         raise JobError(f"--{given[0].replace('_', '-')} is for detectors; {spec.model} is none")
     wanted = [name for name in ("words", "evidence") if getattr(spec, name)]
+    wanted += [] if spec.text_start_layer is None else ["text-start-layer"]
     if wanted and not isinstance(loaded.adapter, PairAdapter):
         raise JobError(
             f"--{wanted[0]} is for scores of image-text models with a tower for each (CLIP, SigLIP); {spec.model} "
@@ -172,6 +179,12 @@ def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:
         )
     if spec.words:
         check_words(spec.method)
+    layers = loaded.layers.get("text", 0)
+    if spec.text_start_layer is not None and not -layers <= spec.text_start_layer < layers:
+        raise JobError(
+            f"--text-start-layer {spec.text_start_layer}: the text tower has {layers} layers "
+            f"(0 to {layers - 1}, or -1 for the last)"
+        )
 
 
 def _later_options(spec: RunSpec, loaded: LoadedModel) -> dict[str, Any]:

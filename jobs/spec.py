@@ -43,6 +43,7 @@ class RunSpec:
     patches: int = PATCHES
     classes: str | None = None  # of an image-text model that is to classify: a file, or "labels"
     templates: str | None = None  # None: "a photo of a {}."
+    text_start_layer: int | None = None  # of an image-text model's text tower; None: as start_layer
     words: int = 0  # of each text of an image-text model, what the score owes to the most relevant ones
     evidence: bool = False  # of an image-text model: what the score loses without what is called relevant
     # ---- where and how, not what
@@ -123,6 +124,7 @@ def identity(
         "max_detections": None if spec.max_detections == MAX_DETECTIONS else spec.max_detections,
         "patches": None if spec.patches == PATCHES else spec.patches,
         "words": spec.words or None,
+        "text_start_layer": spec.text_start_layer,
         "evidence": spec.evidence or None,
     }
     return {

@@ -81,11 +81,13 @@ def _weights(model: str) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _audit(manifest: Path, model: str, target: str, store: Path, reporter: Reporter | None) -> RunResult:
+def _audit(
+    manifest: Path, model: str, target: str, store: Path, reporter: Reporter | None, **options: Any
+) -> RunResult:
     from jobs.run import run_audit
     from jobs.spec import RunSpec
 
-    spec = RunSpec(data=str(manifest), model=model, target=target, store=str(store))
+    spec = RunSpec(data=str(manifest), model=model, target=target, store=str(store), **options)
     return run_audit(spec.checked(), progress=reporter)
 
 
@@ -130,7 +132,8 @@ def run_demo(
     scenes = _paint(root / "scenes", dict.fromkeys(("aligned", "conflicting", "clean"), count), "demo-scenes", console)
     pairs = _paint(root / "pairs", {"pairs": matches}, "demo-pairs", console)
     # The classifier comes last: the dashboard opens on the newest run.
-    captioned = _audit(pairs, f"open_clip:local-dir:{_weights('clip')}", PAIR_TARGET, store, reporter and reporter())
+    clip = f"open_clip:local-dir:{_weights('clip')}"
+    captioned = _audit(pairs, clip, PAIR_TARGET, store, reporter and reporter(), text_start_layer=0, evidence=True)
     classified = _audit(scenes, f"timm:local-dir:{_weights('vit')}", "both", store, reporter and reporter())
     runs = [classified, captioned]
     found, matched = _tables(runs[0], scenes, CLASS_TARGET), _tables(runs[1], pairs, PAIR_TARGET)

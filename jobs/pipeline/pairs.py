@@ -21,12 +21,14 @@ class PairSettings:
     """What is stored of pairs besides their maps.
 
     `words`: of so many words of each text, what the score owes to them; `evidence`: what deletion says; `reference`:
-    scores of shuffled pairs (empty: no percentiles).
+    scores of shuffled pairs (empty: no percentiles); `text_start_layer`: first explained layer of the text tower, None
+    for that of the image tower.
     """
 
     words: int = 0
     evidence: bool = False
     reference: dict[str, Any] = field(default_factory=dict)
+    text_start_layer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,16 @@ def explained_pairs(
     pairs = torch.tensor(list(zip(pictures, sentences, strict=True)))
     own = images if len(first_picture) == len(images) else images[first_picture]
     distinct = [texts[row] for row in first_text]
-    found = explain_pairs(loaded, own, distinct, pairs, target=target.name, words=settings.words, **options)
+    found = explain_pairs(
+        loaded,
+        own,
+        distinct,
+        pairs,
+        target=target.name,
+        words=settings.words,
+        text_start_layer=settings.text_start_layer,
+        **options,
+    )
     images_of, texts_of = found.image_vectors[pairs[:, 0]], found.text_vectors[pairs[:, 1]]
     dropped = None
     if settings.evidence:

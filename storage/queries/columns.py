@@ -95,12 +95,17 @@ def category_values(reader: RunReader, column: str, limit: int = 200) -> list[di
     )
 
 
-def number_range(reader: RunReader, column: str) -> tuple[float, float] | None:
-    """Lowest and highest finite value of a number column; None when it has none."""
+def number_range(reader: RunReader, column: str, target: str | None = None) -> tuple[float, float] | None:
+    """Lowest and highest finite value of a number column; None when it has none.
+
+    Of a column of `explanations` those of one target, if it is named: scores of different targets do not compare.
+    """
     where = number_place(reader, column)
+    of_target = target is not None and not where.in_samples
     (row,) = reader.query(
         f"SELECT min({where.sql}) AS low, max({where.sql}) AS high FROM {_from(where)} "
-        f"WHERE isfinite({where.sql}::DOUBLE)"
+        f"WHERE isfinite({where.sql}::DOUBLE){' AND e.target = ?' if of_target else ''}",
+        [target] if of_target else [],
     )
     if row["low"] is None or not math.isfinite(row["low"]):
         return None

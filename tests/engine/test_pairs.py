@@ -289,6 +289,20 @@ def test_works_inside_no_grad_and_inference_mode() -> None:
     assert not expected.explanation.score.requires_grad and not expected.image_vectors.requires_grad
 
 
+def test_the_text_tower_may_start_at_a_layer_of_its_own() -> None:
+    model, options = model_of("open_clip"), {"tokenizer": tokenizer(), "patches": 2, "target": "clip-logit"}
+    images, texts = pictures()[:2], TEXTS[:2]
+    both, last, every = (
+        explain_pairs(model, images, texts, start_layer=start, text_start_layer=text, **options).explanation
+        for start, text in ((-1, 0), (-1, None), (0, None))
+    )
+    same(both.relevancy["image"], last.relevancy["image"])
+    same(both.relevancy["text"], every.relevancy["text"])
+    assert not torch.equal(both.relevancy["text"], last.relevancy["text"])
+    with pytest.raises(EngineError, match="one start layer for both towers"):
+        explain_pairs(model, images, texts, start_layer=-1, text_start_layer=0, method="partial_lrp", **options)
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 

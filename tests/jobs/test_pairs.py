@@ -300,6 +300,27 @@ def test_words_have_maps_of_their_own(run: Runs, loaded: LoadedModel, tmp_path: 
         assert np.abs(maps[0][k] - maps[1][k]).max() > 0
 
 
+def test_the_text_tower_may_start_at_a_layer_of_its_own(run: Runs, start: Start, tmp_path: Path) -> None:
+    data = manifest(tmp_path / "data", [(0, CAPTIONS[0]), (1, CAPTIONS[1])])
+    found: dict[tuple[int, int | None], dict[str, Any]] = {}
+    for own, text in ((-1, 0), (-1, None), (0, None)):
+        more = () if text is None else ("--text-start-layer", text)
+        result = run(data, "--target", "clip-logit", "--start-layer", own, *more)
+        with Store.open(tmp_path / "s").reader(result["run"]) as reader:
+            assert reader.record.spec.get("text_start_layer") == text
+            found[own, text] = {m: maps_of(reader, "clip-logit", m) for m in ("image", "text")}
+    for k in range(2):
+        assert np.allclose(found[-1, 0]["image"][k], found[-1, None]["image"][k], atol=1e-6)
+        assert np.allclose(found[-1, 0]["text"][k], found[0, None]["text"][k], atol=1e-6)
+        assert not np.allclose(found[-1, 0]["text"][k], found[-1, None]["text"][k], atol=1e-6)
+    where = ("--data", data, "--model", MODEL, "--store", tmp_path / "s", "--device", "cpu")
+    command = start("run", *where, "--text-start-layer", 9)
+    assert command.wait() == 2
+    assert (
+        "--text-start-layer 9: the text tower has 3 layers (0 to 2, or -1 for the last)" in command.stderr.read_text()
+    )
+
+
 def test_without_the_options_their_columns_are_empty_and_each_makes_another_run(run: Runs, tmp_path: Path) -> None:
     data = manifest(tmp_path / "data", [(0, CAPTIONS[0]), (1, CAPTIONS[1])])
     plain = run(data)["run"]
@@ -318,7 +339,7 @@ def test_without_the_options_their_columns_are_empty_and_each_makes_another_run(
     assert not {"words", "evidence"} & set(chosen)
 
 
-@pytest.mark.parametrize("option", [("--words", 1), ("--evidence",)])
+@pytest.mark.parametrize("option", [("--words", 1), ("--evidence",), ("--text-start-layer", 0)])
 @pytest.mark.parametrize("kind", ["classifier", "zero-shot", "vilt", "blip"])
 def test_other_models_refuse_the_options(
     start: Start, vit: str, tmp_path: Path, kind: str, option: tuple[object, ...]

@@ -184,6 +184,10 @@ def test_category_values_and_ranges(reader: RunReader) -> None:
     assert {r["value"]: r["n"] for r in found} == counted
     assert [r["n"] for r in found] == sorted(counted.values(), reverse=True)
     assert len(queries.category_values(reader, "camera", limit=1)) == 1
+    assert queries.number_range(reader, "iso", "predicted") == (100, 400)
+    scores = [row["score"] for row in reader.query("SELECT score FROM explanations WHERE target = 'predicted'")]
+    assert queries.number_range(reader, "score", "predicted") == (min(scores), max(scores))
+    assert queries.number_range(reader, "score", "no such target") is None
     assert queries.number_range(reader, "iso") == (100, 400)
     assert queries.number_range(reader, "mask_share") is None
     assert queries.targets(reader)[0]["n"] == len(IDS)
