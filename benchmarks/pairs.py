@@ -138,9 +138,8 @@ def authors(
     return torch.cat([seen for seen, _ in found]), torch.cat([read for _, read in found])
 
 
-def measure(name: str, works: dict[str, Work], pairs: int, pictures: int, rounds: int) -> list[dict[str, Any]]:
-    """One row per variant."""
-    seconds = interleaved(works, rounds)
+def rows_of(name: str, seconds: dict[str, list[float]], pairs: int, pictures: int) -> list[dict[str, Any]]:
+    """One row per variant; `seconds` per round, the rounds of all variants side by side."""
     rows = []
     for variant, spent in seconds.items():
         each = statistics.median(spent) / pairs
@@ -167,11 +166,11 @@ def measure_model(name: str, batches: Iterable[int], shared: bool, rounds: int) 
     for batch in batches:
         print(f"measuring {name}, {batch} pairs ...", file=sys.stderr)
         images = torch.randn(batch, 3, 224, 224, generator=generator)
-        rows += measure(name, own_variants(loaded, images, captions(batch)), batch, batch, rounds)
+        rows += rows_of(name, interleaved(own_variants(loaded, images, captions(batch)), rounds), batch, batch)
     if shared:
         print(f"measuring {name}, shared pictures ...", file=sys.stderr)
         count, images = PICTURES * CAPTIONS, torch.randn(PICTURES, 3, 224, 224, generator=generator)
-        rows += measure(name, shared_variants(loaded, images, captions(count)), count, PICTURES, rounds)
+        rows += rows_of(name, interleaved(shared_variants(loaded, images, captions(count)), rounds), count, PICTURES)
     return rows
 
 
