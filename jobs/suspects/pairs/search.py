@@ -29,8 +29,8 @@ from jobs.suspects.pairs.subject import PairSubject
 Progress = Callable[[str, int, int], None]
 LOOKED_AT = 500  # pairs with low scores whose maps are made anew, and as many others
 STRONG = 0.1  # score from which a mark explains why a pair fits badly
-LINKED_WORDS = 12  # that cues are looked for, the best told from the pictures first
-LINKED_PAIRS = 150  # with each of them, and as many without, whose maps are made anew
+LINKED_WORDS = 10  # that cues are looked for, the best told from the pictures first
+LINKED_PAIRS = 100  # with each of them, and as many without, whose maps are made anew
 READ = 200  # pairs whose words are taken out one by one
 CHANCE_PAIRS = 2000  # that a search on shuffled texts looks at
 
