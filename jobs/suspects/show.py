@@ -12,6 +12,30 @@ if TYPE_CHECKING:
 
 MOST_VIEWS = 4
 EVERY = 10.0  # seconds between lines in a log
+SENTENCES = {
+    "replacement": "the caption that fits the picture best raises the score by {mean:.2f} of the usual gap; a random "
+    "one by {control_mean:.2f}",
+    "removal": "removing it {removes} the score by {mean:.2f} of the usual gap; removing as much elsewhere by "
+    "{control_mean:.2f}",
+    "transplant": "pasting it into other pictures {adds} the score by {mean:.2f}; pasting as much of the rest by "
+    "{control_mean:.2f}",
+}
+"""What interventions on pairs did, by the name of the effect."""
+OTHER_SENTENCES = {
+    "pair_word": {
+        "removal": "taking it out {removes} the score by {mean:.2f} of the usual gap; taking out another word by "
+        "{control_mean:.2f}",
+        "transplant": "adding it to other captions {adds} the score by {mean:.2f}; adding another word by "
+        "{control_mean:.2f}",
+    },
+    "pair_property": {
+        "removal": "making its pictures like others {removes} the score by {mean:.2f} of the usual gap; the opposite "
+        "change by {control_mean:.2f}",
+        "transplant": "making other pictures like its own {adds} the score by {mean:.2f}; the opposite change by "
+        "{control_mean:.2f}",
+    },
+}
+"""The same for kinds whose cue is no part of a picture."""
 
 
 class Steps:
@@ -61,7 +85,6 @@ def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
     of_pairs = any(one["kind"].startswith("pair_") for one in result.suspects)
     for one in result.suspects[:most]:
         flag = "PROBABLY SPURIOUS, " if one["flagged"] else ""
-        of_pairs = one["kind"].startswith("pair_")
         number = f"{one['n']} {'pairs' if of_pairs else 'photos'}, {one['share']:.0%} of {_whole(one)}"
         lines += [
             f"{one['rank']:>3}. {one['class_name']}: {one['name']} ({one['kind']}, {number}), {flag}{one['status']}",
@@ -72,11 +95,13 @@ def suspect_lines(result: SuspectsResult, most: int | None = None) -> list[str]:
     lines += [f"note: {note}" for note in result.notes]
     if result.suspects:
         chance = result.chance
+        searched = "captions dealt out to other pictures" if of_pairs else "permuted predictions"
         lines.append(
             f"by chance alone one would expect {chance['expected_suspects']:.1f} such suspects "
-            f"({chance['permutations']} runs on permuted predictions)"
+            f"({chance['permutations']} runs on {searched})"
         )
         if of_pairs:
+            lines.append("usual gap: how far the median pair scores above a picture with the caption of another one")
             lines.append("a suspect is a cue, not a verdict: what a word means is also seen in the pictures")
         else:
             lines.append("a suspect is a cue, not a verdict: an honest part of an object is used as well")
@@ -98,18 +123,11 @@ def pair_lines(one: dict[str, Any]) -> list[str]:
     if evidence.get("words"):
         said = ", ".join(f"{word} ({share:.0%} against {other:.0%})" for word, share, other in evidence["words"])
         lines.append(f"captions say: {said}")
-    down = one["class_name"] == "low scores"
-    verbs = ("raises", "lowers") if down else ("lowers", "raises")
-    added = "added to other captions" if one["kind"] == "pair_word" else "pasted into other pictures"
-    sentences = {
-        "replacement": "the caption that fits the picture best raises the score by {mean:.2f} of the usual gap; "
-        "a random one by {control_mean:.2f}",
-        "removal": f"removing it {verbs[0]} the score by {{mean:.2f}} of the usual gap; as much elsewhere by "
-        "{control_mean:.2f}",
-        "transplant": f"{added} it {verbs[1]} the score by {{mean:.2f}}; something else instead by "
-        "{control_mean:.2f}",
-    }
-    lines += [sentences[name].format(**effects[name]) for name in sentences if name in effects]
+    verbs = ("raises", "lowers") if one["class_name"] == "low scores" else ("lowers", "raises")
+    sentences = {**SENTENCES, **OTHER_SENTENCES.get(one["kind"], {})}
+    for name, sentence in sentences.items():
+        if name in effects:
+            lines.append(sentence.format(removes=verbs[0], adds=verbs[1], **effects[name]))
     if evidence.get("untested_because"):
         lines.append(f"not tested: {evidence['untested_because']}")
     if evidence.get("seen_as"):

@@ -72,13 +72,15 @@ def is_of_pairs(reader: RunReader) -> bool:
 
 def gather_pairs(reader: RunReader, *, sample: int, seed: int) -> GatheredPairs:
     """Read a run of pairs; at most `sample` of them, chosen at random and noted. `JobError` for a run without unit
-    vectors: one of a model without towers of its own for pictures and texts, or of an earlier version."""
+    vectors or without scores of shuffled pairs: one whose texts are all equal, of a model without towers of its own for
+    pictures and texts, or of an earlier version."""
     run, target = reader.run.run_id, _target(reader)
     widths, quantiles = reader.embedding_widths, (reader.record.model.get("shuffled") or {}).get("quantiles")
     if not widths or not quantiles:
         raise JobError(
-            f"run {run!r} explains image-text scores, but keeps no vectors of pictures and texts (its model has no "
-            "towers of their own for them, or an earlier version made it): suspects cannot be looked for"
+            f"run {run!r} explains image-text scores, but keeps no vectors of pictures and texts, or no scores of "
+            "shuffled pairs (all its texts are equal, its model has no towers of their own for the two, or an earlier "
+            "version made it): suspects cannot be looked for"
         )
     table, notes = _pairs(reader, target), list[str]()
     total = len(table)
