@@ -7,7 +7,7 @@ PORT ?= 8501
 RUN_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench bench-suspects bench-pairs pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-suspects pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,18 +55,16 @@ format: .venv/.installed-dev ## let ruff put everything in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## measure the engine against its limit and its peers (about twenty minutes)
+bench: .venv/.installed-dev ## measure the engine against its limit and its peers, and pairs (about half an hour)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/detr.py --json benchmarks/results/detr.json
 	$(BIN)/python benchmarks/methods.py --json benchmarks/results/methods.json
 	$(BIN)/python benchmarks/suspects_scale.py --json benchmarks/results/suspects_scale.json
+	$(BIN)/python benchmarks/pairs.py --json benchmarks/results/pairs.json
+	$(BIN)/python benchmarks/pair_evidence.py --json benchmarks/results/pair_evidence.json
 
 bench-suspects: .venv/.installed-dev ## measure the search for suspects on generated datasets (about an hour)
 	$(BIN)/python benchmarks/suspects.py --settings 178 --json benchmarks/results/suspects.json
-
-bench-pairs: .venv/.installed-dev ## measure image-text pairs: speed, deletion, planted problems (about fifteen minutes)
-	$(BIN)/python benchmarks/pairs.py --json benchmarks/results/pairs.json
-	$(BIN)/python benchmarks/pair_evidence.py --json benchmarks/results/pair_evidence.json
 
 pictures: setup ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py
