@@ -6,7 +6,7 @@ alike. Starting point: algorithm D of docs/suspects.md; that file also says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,7 +85,8 @@ def _of_class(
         _candidate(scope, cluster, inside[:, k], outside[:, k], shares[:, k], center)
         for k, cluster in enumerate(clusters)
     ]
-    return _joined(sorted((one for one in found if one is not None), key=lambda candidate: -candidate.score))
+    ranked = sorted((one for one in found if one is not None), key=lambda candidate: -candidate.score)
+    return joined(ranked, _same_cue)  # alike clusters that are seen in the same photos are parts of one cue
 
 
 def _candidate(
@@ -162,15 +163,18 @@ def _shares(seen: Observations, scope: _Scope, means: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _joined(ranked: list[Candidate]) -> list[Candidate]:
-    """Join clusters that are parts of one cue: alike and seen in the same photos. The strongest stands for them."""
+def joined(ranked: Sequence[Candidate], is_part: Callable[[Candidate, Candidate], bool]) -> list[Candidate]:
+    """Candidates with their parts as further prototypes; the strongest of each cue stands for it.
+
+    `is_part(candidate, other)`: whether it is a part of the cue of another one above it.
+    """
     kept: list[Candidate] = []
     for candidate in ranked:
-        home = next((i for i, other in enumerate(kept) if _same_cue(other, candidate)), None)
+        home = next((i for i, other in enumerate(kept) if is_part(candidate, other)), None)
         if home is None:
             kept.append(candidate)
         else:
-            kept[home] = with_part(kept[home], candidate)
+            kept[home] = _with_part(kept[home], candidate)
     return kept
 
 
@@ -181,7 +185,7 @@ def _same_cue(one: Candidate, other: Candidate) -> bool:
     return bool(alike >= SAME) and same_photos(one, other)
 
 
-def with_part(one: Candidate, part: Candidate) -> Candidate:
+def _with_part(one: Candidate, part: Candidate) -> Candidate:
     """A candidate with one more prototype. Its members and its score stay those of its strongest part."""
     assert isinstance(one.cue, ConceptCue) and isinstance(part.cue, ConceptCue)
     prototypes = np.concatenate([one.cue.prototypes, part.cue.prototypes])

@@ -18,7 +18,6 @@ from jobs.suspects.listing import ClassListing, Listing
 from jobs.suspects.pairs.gather import is_of_pairs
 from jobs.suspects.proof import prove
 from jobs.suspects.spec import KINDS, SuspectsSpec
-from jobs.suspects.tested import Tested
 from storage import RunReader, Store, StoreError, suspects_lock, write_suspects
 
 if TYPE_CHECKING:
@@ -175,13 +174,12 @@ def _test(
     from jobs.suspects.material import find_material  # loads the model: only when something is to be tested
 
     material = find_material(reader.record, spec)
-    waiting = listing.waiting
-    for done, k in enumerate(waiting):
-        progress("testing", done, len(waiting))
-        proof = prove(listing.chosen[k], listing.gathered, material, photos=spec.photos, seed=spec.seed)
-        listing.tested[k] = Tested.of(proof, spec.photos)
-        write_suspects(reader.run, listing.rows(), {**about, "done": False})
-    progress("testing", len(waiting), len(waiting))
+    listing.test(
+        lambda one: prove(one, listing.gathered, material, photos=spec.photos, seed=spec.seed),
+        spec.photos,
+        lambda rows: write_suspects(reader.run, rows, {**about, "done": False}),
+        progress,
+    )
 
 
 def _name(listing: ClassListing, namer: Namer, spec: SuspectsSpec, reader: RunReader, progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from jobs.suspects.gather import Gathered
 from jobs.suspects.judgement import is_flagged
 from jobs.suspects.known import Known
 from jobs.suspects.naming import name_of
+from jobs.suspects.proof import Proof
 from jobs.suspects.tested import Tested
 
 MOST_ELSEWHERE = 200  # samples of other classes that are named one by one
@@ -42,6 +43,21 @@ class Listing(ABC):
     def waiting(self) -> list[int]:
         """Candidates that nobody has tested yet."""
         return [k for k, tested in enumerate(self.tested) if tested is None]
+
+    def test(
+        self,
+        prove: Callable[[Candidate], Proof],
+        photos: int,
+        keep: Callable[[list[Row]], None],
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        """Test every suspect that nobody has tested, and `keep` the rows after each."""
+        waiting = self.waiting
+        for done, k in enumerate(waiting):
+            progress("testing", done, len(waiting))
+            self.tested[k] = Tested.of(prove(self.chosen[k]), photos)
+            keep(self.rows())
+        progress("testing", len(waiting), len(waiting))
 
     def rows(self) -> list[Row]:
         """The rows of the table: flagged before verified before undecided before refuted, then by score."""

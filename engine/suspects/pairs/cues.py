@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from engine.suspects.candidate import FEWEST, Candidate, same_photos
-from engine.suspects.concept import detect_concepts, with_part
+from engine.suspects.concept import detect_concepts, joined
 from engine.suspects.cues import ConceptCue, PlaceCue, PropertyCue, WordedCue
 from engine.suspects.detectors import DETECTORS
 from engine.suspects.hosts import with_hosts
@@ -102,19 +102,7 @@ def linked_cues(word: str, seen: Observations, seed: int = 0) -> list[Candidate]
         seed: of every random choice.
     """
     found = sorted(detect_concepts(seen, np.random.default_rng(seed)), key=lambda one: -one.score)
-    return [_worded(one, LINKED, word) for one in with_hosts(seen, _joined(found), among_all=True)]
-
-
-def _joined(ranked: list[Candidate]) -> list[Candidate]:
-    """Candidates of one word with their parts; the strongest stands for them."""
-    kept: list[Candidate] = []
-    for one in ranked:
-        home = next((k for k, other in enumerate(kept) if _is_part(one, other)), None)
-        if home is None:
-            kept.append(one)
-        else:
-            kept[home] = with_part(kept[home], one)
-    return kept
+    return [_worded(one, LINKED, word) for one in with_hosts(seen, joined(found, _is_part), among_all=True)]
 
 
 def _is_part(one: Candidate, of: Candidate) -> bool:

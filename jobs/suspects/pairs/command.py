@@ -16,7 +16,6 @@ from jobs.suspects.pairs.proof import prove_pairs
 from jobs.suspects.pairs.search import PairSearch, Progress
 from jobs.suspects.pairs.subject import PairSubject
 from jobs.suspects.spec import PAIR_KINDS, SuspectsSpec
-from jobs.suspects.tested import Tested
 from storage import RunReader, write_suspects
 
 NEED_MODEL = ("pair_mark", "pair_cue", "pair_unsupported")
@@ -51,7 +50,12 @@ def search_pairs(
         "notes": notes,
     }
     if subject is not None:
-        _test(listing, spec, reader, subject, progress, info)
+        listing.test(
+            lambda one: prove_pairs(one, gathered, subject, photos=spec.photos, seed=spec.seed),
+            spec.photos,
+            lambda rows: write_suspects(reader.run, rows, {**info, "done": False}),
+            progress,
+        )
     return listing, info
 
 
@@ -62,24 +66,6 @@ def _subject(spec: SuspectsSpec, reader: RunReader, gathered: GatheredPairs) -> 
 
     start_layer = int(reader.record.model.get("start_layer") or 0)
     return PairSubject(find_material(reader.record, spec), gathered, start_layer)
-
-
-def _test(
-    listing: PairListing,
-    spec: SuspectsSpec,
-    reader: RunReader,
-    subject: PairSubject,
-    progress: Progress,
-    info: dict[str, Any],
-) -> None:
-    """Test every suspect that nobody has tested; keep the list after each."""
-    waiting = listing.waiting
-    for done, k in enumerate(waiting):
-        progress("testing", done, len(waiting))
-        proof = prove_pairs(listing.chosen[k], subject.gathered, subject, photos=spec.photos, seed=spec.seed)
-        listing.tested[k] = Tested.of(proof, spec.photos)
-        write_suspects(reader.run, listing.rows(), {**info, "done": False})
-    progress("testing", len(waiting), len(waiting))
 
 
 def _caption_words(chosen: list[Candidate], gathered: GatheredPairs, seed: int) -> list[Telling]:
