@@ -64,7 +64,7 @@ METHODS = (
     ("partial_lrp", -1),
     ("random", -1),
 )
-"""Name and first explained layer; runs start at -1 unless told otherwise."""
+"""Name and first explained layer of both towers; -1 is the last alone, the authors' choice for CLIP."""
 DEFAULT = METHODS[0]
 PLANTED = {
     "swapped": ("pair_mismatch",),

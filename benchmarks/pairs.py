@@ -3,7 +3,7 @@
     python benchmarks/pairs.py [--json FILE] [--models ViT-B-32 ViT-B-16] [--batches 1 4 16] [--rounds 3]
 
 Random weights, 224 px, real captions, interleaved in one run. Pairs of their own: ``forward`` (both towers, no
-gradient), ``ours`` (last layer, the default of runs), ``ours_all_layers``, ``ours_words_3`` (also what the score owes
+gradient), ``ours`` (last layer, the authors' choice), ``ours_all_layers``, ``ours_words_3`` (also what the score owes
 to three words), ``ours_evidence`` (also deletion: four more forward passes of the picture, two of the text),
 ``authors`` (their notebook way, pair by pair, last layer) and, for a single pair, ``authors_all_layers``, which costs
 each of many pairs the same. Then 16 pairs of 4 pictures with 4 captions each: ``ours`` encodes every picture once,
