@@ -93,7 +93,7 @@ def explain_pairs(
         raise UnknownName("target of pairs", target, TARGETS)
     if words:
         check_words(chosen)
-    if _is_whole(chosen):
+    if is_whole(chosen):
         if target == "against":
             raise EngineError(f"method {chosen.name!r} cannot explain what holds a score down; gae can")
         if text_start_layer not in (None, start_layer):
@@ -112,15 +112,17 @@ def check_words(method: str | Method) -> None:
         EngineError: its maps are the same for every word, or relevance flows through both towers at once.
     """
     chosen = make_method(method)
-    if _is_whole(chosen):
+    if is_whole(chosen):
         raise EngineError(f"method {chosen.name!r} cannot explain single words; gae can")
     if not chosen.needs_gradient:
         raise EngineError(f"method {chosen.name!r} gives the same map for every word; choose one that uses gradients")
 
 
-def _is_whole(method: Method) -> bool:
-    """Whether relevance flows through the whole model, so that nothing can be shared between pairs."""
-    return bool(method.lrp) or isinstance(method, DirectMethod)
+def is_whole(method: str | Method) -> bool:
+    """Whether relevance flows through the whole model, so that nothing can be shared between pairs, and both towers
+    have one start layer."""
+    chosen = make_method(method)
+    return bool(chosen.lrp) or isinstance(chosen, DirectMethod)
 
 
 def _check_pairs(pairs: Tensor, images: int, texts: int) -> None:

@@ -99,7 +99,8 @@ def run(
     max_detections: Annotated[int | None, typer.Option(help="At most so many per picture [default: 20].")] = None,
     start_layer: Annotated[int | None, typer.Option(help="First explained layer [default: the model's own].")] = None,
     text_start_layer: Annotated[
-        int | None, typer.Option(help="The same for the text tower of an image-text model [default: --start-layer].")
+        int | None,
+        typer.Option(help="The same for the text tower of an image-text model [default: --start-layer, or 0]."),
     ] = None,
     on_zero_row: Annotated[
         str, typer.Option(help="0/0 in the normalisation: as in the authors' code (authors), or left out (identity).")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine import LoadedModel, list_methods, load_model
 from engine.models.pairs import PairAdapter
-from engine.pairs import check_words
+from engine.pairs import check_words, is_whole
 from jobs.device import chosen_device
 from jobs.errors import JobError, unknown
 from jobs.intake import Intake
@@ -103,6 +103,7 @@ def prepare(intake: Intake) -> Prepared:
         **dataset.problems,
     }
     start_layer = _start_layer(spec, loaded)
+    spec = replace(spec, text_start_layer=_text_start_layer(spec, loaded))
     target = "both" if len(targets) > 1 else targets[0].name
     chosen = identity(
         spec, fingerprint=dataset.fingerprint, target=target, start_layer=start_layer, prompts=intake.prompts
@@ -163,6 +164,14 @@ def _start_layer(spec: RunSpec, loaded: LoadedModel) -> int:
     if not -layers <= start < layers:
         raise JobError(f"--start-layer {start}: the model has {layers} layers (0 to {layers - 1}, or -1 for the last)")
     return start
+
+
+def _text_start_layer(spec: RunSpec, loaded: LoadedModel) -> int | None:
+    """The first explained layer of a text tower, None for that of the image tower: all layers, unless the user says
+    something of start layers. The authors start at the last block, where words such as "a" and "the" have gathered what
+    the others say (docs/clip.md)."""
+    own = isinstance(loaded.adapter, PairAdapter) and not is_whole(spec.method)
+    return 0 if own and spec.start_layer is None and spec.text_start_layer is None else spec.text_start_layer
 
 
 def _check_task(spec: RunSpec, loaded: LoadedModel) -> None:

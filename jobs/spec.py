@@ -43,7 +43,7 @@ class RunSpec:
     patches: int = PATCHES
     classes: str | None = None  # of an image-text model that is to classify: a file, or "labels"
     templates: str | None = None  # None: "a photo of a {}."
-    text_start_layer: int | None = None  # of an image-text model's text tower; None: as start_layer
+    text_start_layer: int | None = None  # of an image-text model's text tower; None: as start_layer, or 0 without that
     words: int = 0  # of each text of an image-text model, what the score owes to the most relevant ones
     evidence: bool = False  # of an image-text model: what the score loses without what is called relevant
     # ---- where and how, not what

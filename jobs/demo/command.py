@@ -133,7 +133,7 @@ def run_demo(
     pairs = _paint(root / "pairs", {"pairs": matches}, "demo-pairs", console)
     # The classifier comes last: the dashboard opens on the newest run.
     clip = f"open_clip:local-dir:{_weights('clip')}"
-    captioned = _audit(pairs, clip, PAIR_TARGET, store, reporter and reporter(), text_start_layer=0, evidence=True)
+    captioned = _audit(pairs, clip, PAIR_TARGET, store, reporter and reporter(), evidence=True)
     classified = _audit(scenes, f"timm:local-dir:{_weights('vit')}", "both", store, reporter and reporter())
     runs = [classified, captioned]
     found, matched = _tables(runs[0], scenes, CLASS_TARGET), _tables(runs[1], pairs, PAIR_TARGET)

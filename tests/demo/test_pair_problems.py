@@ -44,7 +44,8 @@ class Searched:
 def searched(folder: Path, seed: int, count: int, cues: bool = True) -> Searched:
     """Paint, explain and search pairs as the demo does, but with nothing besides pictures and captions in the manifest.
 
-    Words are explained through all layers: in the last one alone the top word is hardly better than a random one.
+    Words are explained through all layers, as a run does unless it is told otherwise: in the last one alone the top
+    word is hardly better than a random one.
     """
     painted = write_dataset(folder, seed, {"pairs": count}, cues=cues, name="painted", workers=2)
     with painted.open(newline="") as file:
@@ -57,7 +58,6 @@ def searched(folder: Path, seed: int, count: int, cues: bool = True) -> Searched
         store=store,
         target="clip-score",
         evidence=True,
-        text_start_layer=0,
         name="pairs",
         workers=0,
         device="cpu",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from engine import Explanation, LoadedModel, explain, explain_detections, list_models, load_model
+from engine.models.pairs import PairAdapter
 from jobs.pictures import decode
 from jobs.run import run_audit
 from jobs.spec import PATCHES, RunSpec
@@ -76,7 +78,11 @@ def alone(loaded: LoadedModel, folder: Path, row: int) -> list[Explanation]:
             loaded, inputs, threshold=DETECTIONS["threshold"], most=DETECTIONS["max_detections"], patches=PATCHES
         )
         return [explanation for explanation in found if explanation.kept.all()]  # type: ignore[union-attr]
-    return [explain(loaded, inputs, start_layer=loaded.default_start_layer, patches=PATCHES)]
+    found = explain(loaded, inputs, start_layer=loaded.default_start_layer, patches=PATCHES)
+    if not isinstance(loaded.adapter, PairAdapter):
+        return [found]
+    text = explain(loaded, inputs, start_layer=0).relevancy["text"]  # texts through all layers
+    return [replace(found, relevancy=found.relevancy | {"text": text})]
 
 
 def check(reader: RunReader, row: int, expected: list[Explanation]) -> None:

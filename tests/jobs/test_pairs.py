@@ -124,9 +124,11 @@ def test_repeated_pictures_and_texts_change_no_map(
         images, told = inputs_of(loaded, data, rows), 0
         for k, row in enumerate(rows):
             given = {"image": images[k : k + 1], "text": [row["text"]]}
-            plain = explain_targets(loaded, given, [target], start_layer=many.record.spec["start_layer"])[0]
-            assert abs(row["score"] - float(plain.score)) < 1e-5 * max(1, abs(float(plain.score)))
+            starts = {"image": many.record.spec["start_layer"], "text": many.record.spec["text_start_layer"]}
+            assert starts == {"image": -1, "text": 0}
             for modality in ("image", "text"):
+                plain = explain_targets(loaded, given, [target], start_layer=starts[modality])[0]
+                assert abs(row["score"] - float(plain.score)) < 1e-5 * max(1, abs(float(plain.score)))
                 stored, single = maps_of(many, target, modality)[k], maps_of(one, target, modality)[k]
                 expected = plain.relevancy[modality][0].numpy()[: len(stored)]
                 peak = np.abs(expected).max()
