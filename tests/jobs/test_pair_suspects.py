@@ -542,6 +542,11 @@ def test_replacement_equals_a_plain_loop(plain: Plain) -> None:
     assert np.std(rises) > 0.05
 
 
+def test_there_is_nothing_to_replace_a_text_with_where_all_are_equal(plain: Plain) -> None:
+    alike = replace(plain.gathered, group=np.zeros(PAIRS, np.int64))
+    assert replacement(alike, np.arange(8), np.random.default_rng(0)) is None
+
+
 def test_pairs_that_belong_together_are_no_proven_mismatch(plain: Plain, pairs: Audited) -> None:
     (swapped,) = of_kind(pairs.found, "pair_mismatch")
     best = np.argsort(-plain.gathered.scores)[:20]

@@ -25,7 +25,8 @@ def prove_pairs(one: Candidate, gathered: GatheredPairs, subject: PairSubject, *
     rng = np.random.default_rng((seed, len(one.members)))
     rows, cue = spread(one.members, photos), one.cue
     if isinstance(cue, PairCue):
-        return Proof({"replacement": replacement(gathered, rows, rng)})
+        effect = replacement(gathered, rows, rng)
+        return Proof(reason="there are too few other texts") if effect is None else Proof({"replacement": effect})
     if isinstance(cue, UnsupportedCue):
         return Proof(reason="what was measured is the finding itself: the score rises without the word")
     if isinstance(cue, WordCue):
@@ -38,9 +39,10 @@ def prove_pairs(one: Candidate, gathered: GatheredPairs, subject: PairSubject, *
     return _prove_region(one, cue, None, gathered, subject, rows, rng)
 
 
-def replacement(gathered: GatheredPairs, rows: np.ndarray, rng: np.random.Generator) -> Effect:
+def replacement(gathered: GatheredPairs, rows: np.ndarray, rng: np.random.Generator) -> Effect | None:
     """Rise of the cosine of pairs when their text is replaced by the one that fits the picture best, against a random
     one. Pairs that belong together do not gain. In units; "flips" are pairs that fit better than a typical pair's half.
+    None where nearly all pairs have the same text.
     """
     count = len(gathered)
     others = rng.choice(count, min(REFERENCE, count), replace=False)
@@ -49,6 +51,10 @@ def replacement(gathered: GatheredPairs, rows: np.ndarray, rng: np.random.Genera
     unit, middle = max(float(np.median(own)) - usual, 1e-6), (float(np.median(own)) + usual) / 2
     cosines = gathered.images[rows] @ gathered.texts_at[others].T
     cosines[gathered.group[rows][:, None] == gathered.group[others][None]] = np.nan
+    usable = np.isfinite(cosines).any(axis=1)
+    rows, cosines = rows[usable], cosines[usable]
+    if len(rows) < FEWEST:
+        return None
     best = np.nanmax(cosines, axis=1)
     random = np.array([rng.choice(values[np.isfinite(values)]) for values in cosines])
     before = own[rows]
