@@ -17,6 +17,7 @@ from engine.models import find_adapter
 from engine.models.adapter import Adapter
 from engine.models.checkpoint import load_checkpoint, read_checkpoint
 from engine.models.hub import hub_access
+from engine.models.pairs import PairAdapter
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 from engine.models.tokens import TextTokenizer, as_tokenizer
 
@@ -307,7 +308,7 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
             with torch.device("meta"):  # refuse before anything is downloaded
                 adapter = find_adapter(model_class(config))
             model = model_class(config) if checkpoint else model_class.from_pretrained(source)
-            processor = transformers.AutoImageProcessor.from_pretrained(source) if _sees(adapter) else None
+            processor = _processor(source, adapter) if _sees(adapter) else None
             words = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
     except EngineError:
         raise
@@ -319,6 +320,15 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     preprocess = hf_preprocess(processor, _stride(adapter, model)) if processor is not None else None
     names = _class_names(config, model) if adapter.task != "pair" else None
     return LoadedModel(model, name, adapter, preprocess, tokenizer, names)
+
+
+def _processor(source: str, adapter: Adapter) -> Any:
+    """The library's image processor. CLIP and SigLIP were trained on pictures that Pillow resized, and open_clip still
+    does so: the library's own default differs by a grey level here and there."""
+    import transformers
+
+    backend = {"backend": "pil"} if isinstance(adapter, PairAdapter) else {}
+    return transformers.AutoImageProcessor.from_pretrained(source, **backend)
 
 
 def _sees(adapter: Adapter) -> bool:

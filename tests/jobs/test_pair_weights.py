@@ -96,12 +96,12 @@ def read(store: Path, run: str, target: str) -> tuple[list[dict[str, Any]], dict
 @pytest.mark.parametrize("target", ["clip-score", "clip-logit"])
 @pytest.mark.parametrize("weights", ["demo", "tiny"])
 def test_both_libraries_store_the_same(start: Start, tmp_path: Path, weights: str, target: str) -> None:
-    """Pictures of the model's own size: the libraries' ways of resizing differ by a grey level."""
+    """Also from pictures that must be resized and cropped: both libraries do so with Pillow."""
     source = WEIGHTS / "clip" if weights == "demo" else tiny(tmp_path / "open_clip")
     twin = hugging_face_twin(source, tmp_path / "hf")
     size = json.loads((source / "open_clip_config.json").read_text())["model_cfg"]["vision_cfg"]["image_size"]
-    for seed in range(3):
-        noise(tmp_path / f"data/{seed}.png", seed, (size, size))
+    for seed, shape in enumerate([(size, size), (2 * size, 3 * size), (3 * size, 2 * size)]):
+        noise(tmp_path / f"data/{seed}.png", seed, shape)
     pairs = [{"image": f"{seed}.png", "text": text} for seed in range(3) for text in CAPTIONS[seed : seed + 2]]
     data = write_manifest(tmp_path / "data/pairs.csv", pairs)
     stored = []
@@ -119,7 +119,7 @@ def test_both_libraries_store_the_same(start: Start, tmp_path: Path, weights: st
     assert maps.keys() == other_maps.keys() and len(maps) == 3 * len(pairs)
     for key, values in maps.items():
         assert np.abs(values - other_maps[key]).max() <= 1e-4 * np.abs(values).max(), key
-    assert sum(np.abs(values).max() > 0 for values in maps.values()) > len(maps) / 3
+    assert sum(np.abs(values).max() > 0 for values in maps.values()) >= len(maps) / 3
     numbers = ("score", "clip_percentile", "drop_mean", "drop_mean_random", "drop_blur", "drop_word")
     for row, other in zip(rows, other_rows, strict=True):
         for name, value in row.items():
