@@ -63,7 +63,8 @@ def read_suspects(run: RunLayout) -> Suspects:
     if not run.suspects.exists():
         return Suspects()
     try:
-        table = pq.read_table(run.suspects)
+        # at once: by its name the file would be opened twice, and it may be replaced in between
+        table = pq.read_table(pa.BufferReader(run.suspects.read_bytes()))
         about = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
         rows = [{**row, **{name: json.loads(row[name]) for name in JSON_COLUMNS}} for row in table.to_pylist()]
     except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:

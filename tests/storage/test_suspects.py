@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,25 @@ def test_a_bad_row_is_refused_and_the_old_list_stays(reader: RunReader) -> None:
     with pytest.raises(StoreError, match="do not fit their columns"):
         write_suspects(reader.run, [{**ROW, "rank": "first"}], {})
     assert read_suspects(reader.run).rows == [ROW]
+
+
+def test_a_list_that_is_replaced_while_it_is_read_is_the_old_or_the_new_one(reader: RunReader) -> None:
+    short, long = [ROW], [{**ROW, "id": f"concept-{k}", "name": "x" * k} for k in range(60)]
+    write_suspects(reader.run, short, {})
+    stop = threading.Event()
+
+    def replace() -> None:
+        while not stop.is_set():
+            write_suspects(reader.run, long, {})
+            write_suspects(reader.run, short, {})
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert {len(reader.suspects().rows) for _ in range(300)} <= {1, 60}
+    finally:
+        stop.set()
+        writer.join()
 
 
 def test_a_damaged_file_says_what_makes_it_anew(reader: RunReader) -> None:
