@@ -7,14 +7,17 @@ file costs one sample and never the run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from jobs.readers import Dataset
 
 # fmt: off
 EXTENSIONS = frozenset({
@@ -183,3 +186,17 @@ def _eight_bits(picture: Image.Image) -> np.ndarray:
     else:
         values = (values - low) * (255 / max(high - low, 1e-12))
     return np.rint(values).astype(np.uint8)
+
+
+def read_pictures(dataset: Dataset, ids: Sequence[int]) -> tuple[list[int], list[Image.Image]]:
+    """Those of the samples whose picture can (still) be read, and their pictures."""
+    good, pictures = [], []
+    for sample in ids:
+        path = dataset.picture(sample)
+        try:
+            if path is not None:
+                pictures.append(decode(dataset.root / path))
+                good.append(sample)
+        except PictureError:
+            continue
+    return good, pictures

@@ -12,7 +12,7 @@ from engine import LoadedModel
 from engine.models.embedding import embed_pictures, embed_words
 from engine.models.pairs import PairAdapter
 from engine.pairs import measure_of
-from jobs.pictures import PictureError, decode
+from jobs.pictures import read_pictures
 from jobs.readers import Dataset
 
 PAIRS = 256  # that are shuffled: every picture of them with every text that is not its own
@@ -27,17 +27,8 @@ def shuffled_scores(loaded: LoadedModel, dataset: Dataset, target: str, unusable
     """
     if not isinstance(loaded.adapter, PairAdapter) or dataset.text is None:
         return {}
-    ids = [row for row in _chosen(len(dataset)) if row not in unusable]
-    pictures, paths, texts = [], [], []
-    for row in ids:
-        path = dataset.picture(row)
-        try:
-            if path is not None:
-                pictures.append(decode(dataset.root / path))
-                paths.append(path)
-                texts.append(str(dataset.text[row].as_py()))
-        except PictureError:
-            continue
+    ids, pictures = read_pictures(dataset, [row for row in _chosen(len(dataset)) if row not in unusable])
+    paths, texts = [str(dataset.picture(row)) for row in ids], [str(dataset.text[row].as_py()) for row in ids]
     if len(set(texts)) < 2:
         return {}
     cosines = embed_pictures(loaded, pictures) @ embed_words(loaded, texts).T

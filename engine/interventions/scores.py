@@ -14,8 +14,8 @@ from engine.explanation import Explanation
 from engine.interventions.fills import FILLS
 from engine.interventions.regions import pixels_of
 from engine.interventions.words import without_span
+from engine.models.embedding import encode_images, encode_texts
 from engine.models.loading import LoadedModel
-from engine.models.pairs import PairAdapter
 from engine.pairs import measure_of
 from engine.words import word_relevancy
 
@@ -121,15 +121,13 @@ class _Subject:
 
     def fall_of_pictures(self, images: Tensor, cells: np.ndarray, fill: str, batch_size: int) -> np.ndarray:
         """Fall of the score [P] when cells [P, N] are painted over."""
-        adapter, module, grid = self.adapter, self.loaded.model, self.explanation.grid
+        grid = self.explanation.grid
         assert grid is not None
         vectors = []
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size].to(self.image_vectors.device)
             removed = pixels_of(cells[start : start + batch_size], grid, (chunk.shape[-2], chunk.shape[-1]))
-            without = FILLS[fill](chunk, removed.to(chunk.device))
-            with self.loaded.autocast():
-                vectors.append(adapter.embed_images(module, adapter.prepare_images(module, without)))
+            vectors.append(encode_images(self.loaded, FILLS[fill](chunk, removed.to(chunk.device)), batch_size))
         return self._fall(torch.cat(vectors), self.text_vectors)
 
     def fall_of_texts(self, texts: Sequence[str], words: np.ndarray, batch_size: int) -> np.ndarray:
@@ -139,19 +137,8 @@ class _Subject:
             text if place == NONE else without_span(text, own.spans[place])
             for text, own, place in zip(texts, self.explanation.words, words.tolist(), strict=True)
         ]
-        adapter, module = self.adapter, self.loaded.model
-        vectors = []
-        for start in range(0, len(rest), batch_size):
-            batch = adapter.prepare_texts(module, rest[start : start + batch_size], self.loaded.tokenizer)
-            with self.loaded.autocast():
-                vectors.append(adapter.embed_texts(module, batch))
-        fall = self._fall(self.image_vectors, torch.cat(vectors))
+        fall = self._fall(self.image_vectors, encode_texts(self.loaded, rest, batch_size))
         return np.where(words == NONE, np.float32(np.nan), fall)
-
-    @property
-    def adapter(self) -> PairAdapter:
-        assert isinstance(self.loaded.adapter, PairAdapter)
-        return self.loaded.adapter
 
     def _fall(self, pictures: Tensor, sentences: Tensor) -> np.ndarray:
         measure = measure_of(self.loaded, self.explanation.target)

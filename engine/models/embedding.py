@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.models.loading import LoadedModel
+from engine.models.pairs import PairAdapter
 from engine.models.questions import check_ids
 from engine.models.timm_vit import image_tensor
 
@@ -48,3 +49,32 @@ def encode_words(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 32
         check_ids(ids, loaded.adapter.text_limits(loaded.model))
         found.append(loaded.adapter.embed_texts(loaded.model, {"text": ids}))
     return torch.cat(found)
+
+
+@torch.no_grad()
+def encode_images(loaded: LoadedModel, images: Tensor, batch_size: int = 64) -> Tensor:
+    """Unit vectors [B, D] of model inputs [B, 3, H, W], in the model's precision and where the model is."""
+    found = []
+    for start in range(0, len(images), batch_size):
+        batch = two_towers(loaded).prepare_images(loaded.model, images[start : start + batch_size])
+        with loaded.autocast():
+            found.append(loaded.adapter.embed_images(loaded.model, batch))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def encode_texts(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 64) -> Tensor:
+    """Unit vectors [B, D] of texts, in the model's precision and where the model is."""
+    found = []
+    for start in range(0, len(texts), batch_size):
+        chunk = list(texts[start : start + batch_size])
+        batch = two_towers(loaded).prepare_texts(loaded.model, chunk, loaded.tokenizer)
+        with loaded.autocast():
+            found.append(loaded.adapter.embed_texts(loaded.model, batch))
+    return torch.cat(found)
+
+
+def two_towers(loaded: LoadedModel) -> PairAdapter:
+    """The adapter of a model with a tower each for pictures and texts."""
+    assert isinstance(loaded.adapter, PairAdapter)
+    return loaded.adapter

@@ -23,6 +23,10 @@ class Side(Adapter):
         self.family, self.library = pairs.family, pairs.library  # type: ignore[misc]
         self.description, self.example = pairs.description, pairs.example  # type: ignore[misc]
 
+    def family_of(self, model: nn.Module) -> str:
+        """That of the whole model."""
+        return self.pairs.family_of(model)
+
     def recognises(self, model: nn.Module) -> bool:
         """As the whole model."""
         return self.pairs.recognises(model)

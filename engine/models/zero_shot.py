@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -12,11 +11,11 @@ from torch import Tensor, nn
 
 from engine.capture.kernel import wide
 from engine.errors import EngineError, UnknownName
-from engine.models.adapter import Adapter, Batch, Inputs, Tower
+from engine.models.adapter import Batch
 from engine.models.embedding import encode_words
 from engine.models.loading import LoadedModel
 from engine.models.pairs import PairAdapter
-from engine.models.tokens import TextTokenizer
+from engine.models.side import ImageSide
 from engine.targets import Output
 
 PLAIN = ("a photo of a {}.",)
@@ -25,7 +24,7 @@ PLACE = "{}"
 """Where a template takes the name of a class."""
 
 
-class ZeroShot(Adapter):
+class ZeroShot(ImageSide):
     """The image tower of a two-tower model as a classifier: its logit of the picture with each class's vector.
 
     Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*, 2021, section 3.1.4. Of the
@@ -39,6 +38,7 @@ class ZeroShot(Adapter):
     """
 
     family = "zero-shot"
+    task = "classify"
     description = "an image-text model with two towers, its classes given as texts"
     example = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
@@ -47,26 +47,6 @@ class ZeroShot(Adapter):
         self.weights = weights
         self.names = list(names)
         self.library = pairs.library  # type: ignore[misc]  # that of the model, which differs here
-
-    def family_of(self, model: nn.Module) -> str:
-        """That of the two-tower model."""
-        return self.pairs.family_of(model)
-
-    def recognises(self, model: nn.Module) -> bool:
-        """Two-tower models of the kind that the classes were encoded with."""
-        return self.pairs.recognises(model)
-
-    def check(self, model: nn.Module) -> None:
-        """As the two-tower model."""
-        self.pairs.check(model)
-
-    def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
-        """Images [B, 3, H, W]."""
-        return self.pairs.prepare_images(model, inputs)
-
-    def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
-        """The image stream."""
-        return (self.pairs.image_tower(model, batch),)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Class logits [B, C]; the product with the class vectors is never made in half precision."""
@@ -86,18 +66,6 @@ class ZeroShot(Adapter):
     def num_classes(self, model: nn.Module) -> int:
         """Of the given classes."""
         return len(self.names)
-
-    def layers(self, model: nn.Module) -> dict[str, int]:
-        """Blocks of the image tower."""
-        return {"image": self.pairs.layers(model)["image"]}
-
-    def scope(self, model: nn.Module) -> AbstractContextManager[None]:
-        """As the two-tower model."""
-        return self.pairs.scope(model)
-
-    def default_start_layer(self, model: nn.Module) -> int:
-        """As for pairs: the last block."""
-        return self.pairs.default_start_layer(model)
 
 
 def zero_shot(

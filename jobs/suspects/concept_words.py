@@ -14,10 +14,10 @@ from engine import LoadedModel, load_model
 from engine.models.embedding import embed_pictures, embed_words
 from jobs.device import chosen_device
 from jobs.errors import JobError
+from jobs.pictures import read_pictures
 from jobs.readers import Dataset
 from jobs.suspects.command import Progress
 from jobs.suspects.listing import ClassListing
-from jobs.suspects.material import read_pictures
 from jobs.suspects.proof import FEWEST
 from jobs.suspects.spec import SuspectsSpec
 

@@ -16,7 +16,7 @@ from engine import LoadedModel, explain_targets, load_model
 from jobs.coverage import cover_of_boxes, cover_of_mask, parse_boxes
 from jobs.device import chosen_device
 from jobs.errors import JobError
-from jobs.pictures import PictureError, decode, decode_mask
+from jobs.pictures import PictureError, decode_mask, read_pictures
 from jobs.prompts import Prompts
 from jobs.readers import Dataset, read_dataset
 from jobs.spec import weights_hash
@@ -101,20 +101,6 @@ class Material:
     def text(self, sample: int) -> str:
         """The text of a sample, '' without."""
         return "" if self.dataset.text is None else self.dataset.text[sample].as_py() or ""
-
-
-def read_pictures(dataset: Dataset, ids: Sequence[int]) -> tuple[list[int], list[Image.Image]]:
-    """Those of the samples whose picture can (still) be read, and their pictures."""
-    good, pictures = [], []
-    for sample in ids:
-        path = dataset.picture(sample)
-        try:
-            if path is not None:
-                pictures.append(decode(dataset.root / path))
-                good.append(sample)
-        except PictureError:
-            continue
-    return good, pictures
 
 
 def find_dataset(record: RunRecord, spec: SuspectsSpec, way_out: str = "--no-verify") -> Dataset:

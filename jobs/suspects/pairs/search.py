@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -48,7 +49,6 @@ class PairSearch:
         self.progress = progress
         self.fit, self.null = pair_fit(gathered.images, gathered.texts_at, gathered.group, np.random.default_rng(seed))
         self.mismatched = mismatch_probability(self.fit, self.null)[0] >= PROBABLE
-        self.words = visible_words(gathered.words, gathered.images, np.random.default_rng(seed))
         self.links: dict[str, Observations] = {}
 
     def candidates(self) -> list[Candidate]:
@@ -65,7 +65,7 @@ class PairSearch:
         if "pair_word" in self.kinds:
             found += score_words(gathered.texts, gathered.words, gathered.word_shares, gathered.scores)
         if self._cue_kinds:
-            found += word_cues(gathered.seen, self._having(np.arange(len(gathered))), self._cue_kinds, self.seed)
+            found += word_cues(gathered.seen, self._having, self._cue_kinds, self.seed)
         if self.subject is not None and LINKED in self.kinds:
             found += self._linked(self.subject)
         if self.subject is not None and "pair_unsupported" in self.kinds:
@@ -80,7 +80,7 @@ class PairSearch:
         done = iter(range(1, permutations + 1))
         scores = chance_of_words(
             self.gathered.seen.taken(rows),
-            self._having(rows),
+            [(word, has[rows]) for word, has in self._having] if self._cue_kinds else [],
             self._cue_kinds,
             self.seed,
             permutations,
@@ -94,13 +94,16 @@ class PairSearch:
     def _cue_kinds(self) -> list[str]:
         return [kind for kind in KINDS.values() if kind in self.kinds]
 
-    def _having(self, rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        return [(word, self.gathered.having(word)[rows]) for word in self.words]
+    @cached_property
+    def _having(self) -> list[tuple[str, np.ndarray]]:
+        """The words that pictures tell, and which texts have them."""
+        words = visible_words(self.gathered.words, self.gathered.images, np.random.default_rng(self.seed))
+        return [(word, self.gathered.having(word)) for word in words]
 
     def _linked(self, subject: PairSubject) -> list[Candidate]:
         """Cues of the words that pictures tell best: the maps of each are made first."""
         found: list[Candidate] = []
-        words = distinct_words(self._having(np.arange(len(self.gathered))))[:LINKED_WORDS]
+        words = distinct_words(self._having)[:LINKED_WORDS]
         for done, (word, has) in enumerate(words):
             self.progress("linking words", done, len(words))
             rng = np.random.default_rng(self.seed)

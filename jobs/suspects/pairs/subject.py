@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine import Explanation, explain_pairs, explain_targets
 from engine.interventions.words import without_span, without_word
-from engine.models.pairs import PairAdapter
+from engine.models.embedding import encode_images, encode_texts, two_towers
 from engine.models.side import ImageSide
 from engine.pairs import measure_of
 from engine.targets import Change, Toward
@@ -32,15 +32,11 @@ class PairSubject:
     start_layer: int
 
     @property
-    def adapter(self) -> PairAdapter:
-        """How the engine talks to the model."""
-        assert isinstance(self.material.loaded.adapter, PairAdapter)
-        return self.material.loaded.adapter
-
-    @property
     def image_half(self) -> Material:
         """The same pictures with the image tower alone."""
-        return replace(self.material, loaded=replace(self.material.loaded, adapter=ImageSide(self.adapter)))
+        return replace(
+            self.material, loaded=replace(self.material.loaded, adapter=ImageSide(two_towers(self.material.loaded)))
+        )
 
     def images(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, Tensor]:
         """Those of the pairs whose picture can be read, and their model inputs [B, 3, H, W]."""
@@ -52,26 +48,13 @@ class PairSubject:
         kept = np.array([row for row, sample in zip(rows, ids, strict=True) if sample in good], np.int64)
         return kept, self.material.inputs(pictures)
 
-    @torch.no_grad()
     def image_vectors(self, images: Tensor) -> Tensor:
         """Unit vectors [B, D]."""
-        module, step = self.material.loaded.model, self.material.batch_size
-        chunks = [images[start : start + step] for start in range(0, len(images), step)]
-        with self.material.loaded.autocast():
-            return torch.cat(
-                [self.adapter.embed_images(module, self.adapter.prepare_images(module, chunk)) for chunk in chunks]
-            )
+        return encode_images(self.material.loaded, images, self.material.batch_size)
 
-    @torch.no_grad()
     def text_vectors(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [B, D]."""
-        loaded, step = self.material.loaded, self.material.batch_size
-        found = []
-        for start in range(0, len(texts), step):
-            batch = self.adapter.prepare_texts(loaded.model, list(texts[start : start + step]), loaded.tokenizer)
-            with loaded.autocast():
-                found.append(self.adapter.embed_texts(loaded.model, batch))
-        return torch.cat(found)
+        return encode_texts(self.material.loaded, texts, self.material.batch_size)
 
     @torch.no_grad()
     def scores(self, pictures: Tensor, sentences: Tensor) -> np.ndarray:
