@@ -20,6 +20,7 @@ from storage.manifests import Snapshot, take_snapshot
 from storage.progress import Progress, read_progress
 from storage.record import RunRecord, read_record
 from storage.segments import failure_table
+from storage.sets import SampleSets
 from storage.suspects import Suspects, read_suspects
 from storage.tables import literal, no_pattern
 from storage.views import TAIL_FAILURES, segment_alias, view_statements
@@ -43,6 +44,7 @@ class RunReader:
         self._record = read_record(run)
         self._attached: dict[str, dict[str, set[str]]] = {}
         self._memory: dict[Any, Any] = {}
+        self.sets = SampleSets(self._root)
         self.refresh()
 
     # -- state ----------------------------------------------------------------------------------------

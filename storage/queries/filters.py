@@ -14,6 +14,7 @@ from storage.reader import RunReader
 from storage.tables import identifier
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+SEARCHED = ("text", "uri", "label", "predicted")
 OPERATORS = ("eq", "ne", "in", "between", "contains", "is_null", "not_null")
 
 
@@ -42,7 +43,9 @@ class Filter:
 class SampleQuery:
     """The samples that have an explanation of `target` on `modality` and pass all filters, sorted.
 
-    Empty values come last in both directions, equal ones are ordered by sample_id.
+    Empty values come last in both directions, equal ones are ordered by sample_id. Every word of `search` must occur
+    in the text, the file name, the label or the prediction, upper and lower case alike. `sets` are names that
+    `RunReader.sets.keep` gave to sets of sample ids; a sample must be in all of them.
     """
 
     target: str
@@ -50,10 +53,13 @@ class SampleQuery:
     filters: tuple[Filter, ...] = ()
     sort: str = "sample_id"
     descending: bool = False
+    search: str = ""
+    sets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """A list of filters becomes a tuple, so that the selection can be a dictionary key."""
+        """Lists become tuples, so that the selection can be a dictionary key."""
         object.__setattr__(self, "filters", tuple(self.filters))
+        object.__setattr__(self, "sets", tuple(self.sets))
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,20 @@ def source(reader: RunReader, query: SampleQuery, *extra: str) -> tuple[str, tup
     for item in query.filters:
         condition = condition & filter_condition(place(reader, item.column), item)
         names.append(item.column)
+    for name in query.sets:
+        condition = condition & Condition(f"e.sample_id IN (SELECT sample_id FROM {reader.sets.table(name)})")
+    for word in query.search.split():
+        condition = condition & _found(reader, word)
+        names.append("uri")
     joined = any(place(reader, name).in_samples for name in names)
     tables = "explanations e" + (" JOIN samples s ON s.sample_id = e.sample_id" if joined else "")
     return f"FROM {tables} WHERE {condition.sql}", condition.params
+
+
+def _found(reader: RunReader, word: str) -> Condition:
+    """A word occurs anywhere in what people would search."""
+    columns = [place(reader, name, filterable=False).sql for name in SEARCHED]
+    return Condition(f"contains(lower(concat_ws(' ', {', '.join(columns)})), lower(?))", (word,))
 
 
 def order_by(reader: RunReader, query: SampleQuery) -> str:
