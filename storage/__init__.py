@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from storage import queries
 from storage.errors import (
     RunLocked,
@@ -18,29 +20,52 @@ from storage.queries import ColumnInfo, Filter, SampleQuery
 from storage.reader import RunReader
 from storage.record import RunRecord
 from storage.retire import GRACE_SECONDS
+from storage.reviews import (
+    ROLES,
+    VERDICTS,
+    Agreement,
+    Entry,
+    Member,
+    SavedView,
+    TagChange,
+    agreement_of,
+    team_verdict,
+)
 from storage.schema import SCHEMA_VERSION, metadata_column_names, part_schema
 from storage.store import Store
 from storage.suspects import Suspects, read_suspects, suspects_lock, write_suspects
 from storage.writer import RunWriter
 
+if TYPE_CHECKING:
+    from storage.reviews import Reviews
+
 __all__ = [
     "GRACE_SECONDS",
+    "ROLES",
     "SCHEMA_VERSION",
+    "VERDICTS",
+    "Agreement",
     "ColumnInfo",
+    "Entry",
     "Filter",
+    "Member",
     "Progress",
+    "Reviews",
     "RunLocked",
     "RunReader",
     "RunRecord",
     "RunWriter",
     "SampleQuery",
+    "SavedView",
     "SpecMismatch",
     "Store",
     "StoreError",
     "StoreTooNew",
     "Suspects",
+    "TagChange",
     "UnknownColumn",
     "UnknownRun",
+    "agreement_of",
     "list_runs",
     "metadata_column_names",
     "part_schema",
@@ -49,5 +74,15 @@ __all__ = [
     "read_suspects",
     "run_row",
     "suspects_lock",
+    "team_verdict",
     "write_suspects",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Reviews` when it is first asked for: a job that explains pictures need not load SQLAlchemy."""
+    if name == "Reviews":
+        from storage.reviews import Reviews
+
+        return Reviews
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
