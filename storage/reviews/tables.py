@@ -103,9 +103,9 @@ sample_tags = Table(
     "sample_tags",
     metadata,
     Column("run", String(NAME_CHARACTERS), primary_key=True),
-    Column("tag", String(TAG_CHARACTERS), primary_key=True),
     Column("sample_id", BigInteger, primary_key=True, autoincrement=False),
-    Index("sample_tags_by_sample", "run", "sample_id"),
+    Column("tag", String(TAG_CHARACTERS), primary_key=True),
+    Index("sample_tags_by_tag", "run", "tag", "sample_id"),
 )
 
 saved_views = Table(

@@ -19,9 +19,8 @@ Ids = npt.NDArray[np.int64]
 def change(connection: Connection, run: str, ids: Ids, tag: str, reviewer: str, added: bool) -> int:
     """Tag samples (`added`) or take the tag from them; how many that changes. Those it does not are not logged."""
     asked = _each(connection, ids)
-    having = select(sample_tags.c.sample_id).where(_of(run, tag))
-    number = asked.selected_columns.sample_id
-    changed = asked.where(number.not_in(having) if added else number.in_(having))
+    has_it = select(1).where(_of(run, tag), sample_tags.c.sample_id == asked.selected_columns.sample_id).exists()
+    changed = asked.where(~has_it if added else has_it)
     samples = connection.execute(select(func.count()).select_from(changed.subquery())).scalar_one()
     if samples == 0:
         return 0
