@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 
-from dashboard.settings import DEFAULT, ENVIRONMENT
+from dashboard.settings import parser
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def command(store: Path, address: str, port: int) -> list[str]:
+def command(store: Path, address: str, port: int, options: Sequence[str] = ()) -> list[str]:
     """The command that serves ``store``; telemetry stays off wherever it is started from."""
     return [
         sys.executable,
@@ -27,19 +28,27 @@ def command(store: Path, address: str, port: int) -> list[str]:
         "--",
         "--store",
         str(store),
+        *options,
     ]
 
 
 def main() -> None:
     """Replace this process by the server."""
-    parser = ArgumentParser(prog="python -m dashboard", description="Serve the dashboard of an audit store.")
-    parser.add_argument("--store", default=os.environ.get(ENVIRONMENT) or DEFAULT, help="folder of the store")
-    parser.add_argument("--port", type=int, default=8501)
-    parser.add_argument("--address", default="127.0.0.1", help="default: reachable from this machine only")
-    options = parser.parse_args()
+    given = ArgumentParser(
+        prog="python -m dashboard", description="Serve the dashboard of an audit store.", parents=[parser()]
+    )
+    given.add_argument("--port", type=int, default=8501)
+    given.add_argument("--address", default="127.0.0.1", help="default: reachable from this machine only")
+    options = given.parse_args()
     store = Path(options.store).expanduser().absolute()
+    people = [
+        f"--auth={options.auth}",
+        f"--auth-header={options.auth_header}",
+        f"--default-role={options.default_role}",
+    ]
+    people += [f"--admin={name}" for name in options.admin]
     os.chdir(ROOT)  # .streamlit/config.toml is read from the working directory
-    arguments = command(store, options.address, options.port)
+    arguments = command(store, options.address, options.port, people)
     os.execv(arguments[0], arguments)
 
 

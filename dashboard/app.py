@@ -11,35 +11,57 @@ if str(HERE.parent) not in sys.path:  # Streamlit puts the folder of this script
 
 import streamlit as st  # noqa: E402
 
-from dashboard import frame, state  # noqa: E402
+from dashboard import frame, identity, state  # noqa: E402
+from dashboard.data import Run  # noqa: E402
 from dashboard.settings import store_path  # noqa: E402
 from storage import StoreError  # noqa: E402
 
-PAGES = [
-    st.Page("app_pages/home.py", title="Home", default=True, visibility="hidden"),
-    st.Page("app_pages/overview.py", title="Overview", icon=":material/dashboard:", url_path="overview"),
-    st.Page("app_pages/samples.py", title="Samples", icon=":material/grid_view:", url_path="samples"),
-    st.Page("app_pages/sample.py", title="Sample", icon=":material/image_search:", url_path="sample"),
-    st.Page("app_pages/runs.py", title="Runs", icon=":material/monitor_heart:", url_path="runs"),
-]
+
+def _page(name: str, title: str, icon: str) -> st.Page:
+    return st.Page(f"app_pages/{name}.py", title=title, icon=f":material/{icon}:", url_path=name)
+
+
+HOME = st.Page("app_pages/home.py", title="Home", default=True, visibility="hidden")
+PAGES = {
+    "suspects": _page("suspects", "Suspects", "policy"),
+    "evidence": _page("evidence", "Evidence", "fact_check"),
+    "samples": _page("samples", "Samples", "grid_view"),
+    "sample": _page("sample", "Sample", "image_search"),
+    "scores": _page("scores", "CLIP scores", "compare"),
+    "words": _page("words", "Words", "match_word"),
+    "overview": _page("overview", "Overview", "dashboard"),
+    "compare": _page("compare", "Compare", "difference"),
+    "faithfulness": _page("faithfulness", "Faithfulness", "verified"),
+    "report": _page("report", "Report", "summarize"),
+    "runs": _page("runs", "Runs", "monitor_heart"),
+    "team": _page("team", "Team", "group"),
+}
+
+
+def shown(run: Run | None) -> list[st.Page]:
+    """The pages that a run has something for."""
+    needs = {"scores": run is None or run.has_pairs, "words": run is None or run.has_words}
+    return [page for name, page in PAGES.items() if needs.get(name, True)]
+
 
 st.set_page_config(page_title="Relevancy Audit", page_icon=str(HERE / "icon.png"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large", icon_image=str(HERE / "icon.png"))
-page = st.navigation(PAGES, position="hidden")  # its links would drop the view from the URL; frame draws our own
+page = st.navigation([HOME, *PAGES.values()], position="hidden")  # its links would drop the view: frame draws our own
 if page.url_path == "":
     page.run()  # leads on to the front page
-store = store_path()
-state.read_url()
 try:
+    store = store_path()
+    state.read_url()
     runs = frame.open_selected(store)
-    frame.links_to(PAGES[1:])
+    frame.links_to(shown(frame.run() if runs else None))
     if runs:
         frame.choices(runs)
         state.write_url()
         frame.show_problems()
         link = st.sidebar.container()  # above what the page adds to the sidebar, but filled when the view is settled
         page.run()
-        frame.link_field(link, page.url_path or "overview")
+        frame.link_field(link, page.url_path or "suspects")
+        identity.panel()
     else:
         frame.no_store(store)
 except StoreError as error:

@@ -17,7 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import storage
-from storage import ColumnInfo, Progress, RunReader, RunRecord, SampleQuery, Store, queries
+from storage import ColumnInfo, Progress, RunReader, RunRecord, SampleQuery, Store, Suspects, queries
 
 Row = dict[str, Any]
 
@@ -87,6 +87,24 @@ class Run:
         """The names of the classes by index, when the model or the dataset knows them."""
         names = self.record.model.get("class_names") or self.record.dataset.get("class_names")
         return [str(n) for n in names] if names else None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the samples are pairs of a picture and a text, explained by their score."""
+        return any(target.startswith("clip-") for target in self.targets())
+
+    @property
+    def has_words(self) -> bool:
+        """Whether relevancy lies on words."""
+        return any("text" in modalities for modalities in self.targets().values())
+
+    def suspects(self) -> Suspects:
+        """The suspects as they are on disk now; empty when they were never looked for."""
+        try:
+            stat = self.reader.run.suspects.stat()
+        except OSError:
+            return Suspects()
+        return _suspects(str(self.store), self.id, self.record.created_at, stat.st_mtime_ns, stat.st_size, self.reader)
 
     def progress(self) -> Progress:
         """How far the run is, read now."""
@@ -191,6 +209,11 @@ QUERIES: dict[str, Callable[..., Any]] = {
         )
     },
 }
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _suspects(store: str, run: str, created_at: str, changed: int, size: int, _reader: RunReader) -> Suspects:
+    return _reader.suspects()
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

@@ -11,9 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import data, state
 from dashboard.data import Row, Run
-from dashboard.selection import MODALITIES, fit, link, state_to_params
+from dashboard.narrow import narrowed
+from dashboard.selection import MODALITIES, Selection, fit, link, state_to_params
 from dashboard.words import literal
-from storage import StoreError
+from storage import SampleQuery, StoreError
 
 _RUN = "opened_run"
 RUN_COMMAND = "python -m jobs run --data PHOTOS --model timm:vit_base_patch16_224 --store {store}"
@@ -49,6 +50,14 @@ def run() -> Run:
     if not isinstance(opened, Run):
         raise RuntimeError("the page was drawn without a run; start dashboard/app.py, not the page")
     return opened
+
+
+def query(chosen: Selection) -> SampleQuery:
+    """The samples of a selection, restricted by everything in it; says what of it had to be left out."""
+    asked, problems = narrowed(run(), chosen)
+    for problem in problems:
+        st.warning(literal(problem), icon=":material/filter_alt_off:")
+    return asked
 
 
 def show_problems() -> None:

@@ -23,18 +23,25 @@ SIZES = (24, 48)
 MODALITIES = ("image", "text")
 OPS = ("eq", "ne", "in", "between", "contains", "is_null", "not_null")
 MAX_FILTERS, MAX_VALUES, MAX_TEXT, MAX_TOTAL = 24, 200, 400, 16_000
+MAX_SQL, MAX_WORDS = 4_000, 40
 MAX_INT = 2**62
 
 NAMES = frozenset(
     ("v", "run", "target", "modality", "sort", "order", "page", "size", "sample", "mode", "opacity", "cmap", "f")
-)
+) | {"suspect", "members", "other", "word", "q", "tag", "sql", "only"}
+
+WORDS = {"suspect": "suspect", "members": "members", "other": "other", "word": "word", "q": "search"}  # one short text
 
 Params = dict[str, str | list[str]]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The state of the dashboard. Percentages are integers so that the URL is exact."""
+    """The state of the dashboard. Percentages are integers so that the URL is exact.
+
+    ``search``, ``members`` (of a suspect), ``tags`` (any of them) and ``sql`` narrow the samples further than filters;
+    ``dashboard.narrow`` makes them a query. ``only`` holds choices of a page's own lists, such as ``kind:concept``.
+    """
 
     run: str = ""
     target: str = ""  # empty = the first target of the run
@@ -46,16 +53,25 @@ class Selection:
     size: int = SIZES[0]
     sample: int | None = None
     look: Look = field(default_factory=Look)
+    suspect: str = ""  # the suspect that is open
+    members: str = ""  # a suspect: samples are restricted to those that show its cue
+    other: str = ""  # the run this one is compared with
+    word: str = ""
+    search: str = ""
+    tags: tuple[str, ...] = ()
+    sql: str = ""
+    only: tuple[str, ...] = ()
 
     @property
     def query(self) -> SampleQuery:
-        """The rows of this selection, as storage reads them."""
+        """The rows of this selection, as storage reads them; without ``members``, ``tags`` and ``sql``."""
         return SampleQuery(
             target=self.target,
             modality=self.modality,
             filters=self.filters,
             sort=self.sort,
             descending=self.descending,
+            search=self.search,
         )
 
     def with_filter(self, column: str, condition: Filter | None) -> Selection:
@@ -65,6 +81,24 @@ class Selection:
         if condition is not None:
             kept.insert(position, condition)
         return replace(self, filters=tuple(kept), page=1)
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything restricts the samples."""
+        return bool(self.filters or self.search or self.members or self.tags or self.sql)
+
+    def everything(self) -> Selection:
+        """The selection with nothing that restricts the samples, on page 1."""
+        return replace(self, filters=(), search="", members="", tags=(), sql="", page=1)
+
+    def chosen(self, group: str) -> tuple[str, ...]:
+        """The values of ``only`` that belong to a group: 'concept' of 'kind:concept' for the group 'kind'."""
+        return tuple(word.removeprefix(f"{group}:") for word in self.only if word.startswith(f"{group}:"))
+
+    def with_only(self, group: str, values: Sequence[str]) -> Selection:
+        """The selection with the values of a group in ``only`` replaced, back on page 1."""
+        kept = [word for word in self.only if not word.startswith(f"{group}:")]
+        return replace(self, only=(*kept, *(f"{group}:{value}" for value in values)), page=1)
 
     def condition(self, column: str) -> Filter | None:
         """The filter on a column, if there is one."""
@@ -85,10 +119,10 @@ def state_to_params(state: Selection) -> Params:
         "cmap": state.look.colormap,
     }
     known = {"run": state.run, "target": state.target, "sample": state.sample}
+    known |= {name: getattr(state, field) for name, field in WORDS.items()} | {"sql": state.sql}
     params |= {name: str(value) for name, value in known.items() if value not in ("", None)}
-    if state.filters:
-        params["f"] = [_filter_to_text(f) for f in state.filters]
-    return params
+    several = {"f": [_filter_to_text(f) for f in state.filters], "tag": list(state.tags), "only": list(state.only)}
+    return params | {name: values for name, values in several.items() if values}
 
 
 def link(base: str, state: Selection) -> str:
@@ -134,6 +168,10 @@ def params_to_state(params: Mapping[str, Sequence[str]]) -> tuple[Selection, lis
         size=read("size", default.size, lambda text: int(_one_of([str(s) for s in SIZES])(text))),
         sample=read("sample", default.sample, _integer(0, MAX_INT)),
         look=look,
+        sql=read("sql", default.sql, lambda text: _text(text, MAX_SQL)),
+        tags=_read_texts(params.get("tag", ()), "tag", problems),
+        only=_read_texts(params.get("only", ()), "only", problems),
+        **{field: read(name, "", _text) for name, field in WORDS.items()},
     )
     return state, problems
 
@@ -156,7 +194,10 @@ def fit(
     if targets:
         target = _choose(target, targets, "target", problems)
         modality = modality if modality in targets[target] else targets[target][0]
-    fitted = replace(state, run=run, target=target, modality=modality)
+    other = state.other if state.other in runs else ""
+    if other != state.other:
+        problems.append(f"The store has no run “{clip(state.other)}” to compare with.")
+    fitted = replace(state, run=run, target=target, modality=modality, other=other)
     if columns is None:
         return fitted, problems
     kept = tuple(f for f in fitted.filters if _suits(f, columns))
@@ -243,8 +284,17 @@ def _scalar(value: Any) -> str | int | float | bool:
     raise ValueError("not a plain value")
 
 
-def _text(text: str) -> str:
-    if len(text) > MAX_TEXT or "\x00" in text:
+def _read_texts(texts: Sequence[str], name: str, problems: list[str]) -> tuple[str, ...]:
+    """Several short texts, each once."""
+    try:
+        return tuple(dict.fromkeys(_text(text) for text in texts[:MAX_WORDS] if text))
+    except ValueError:
+        problems.append(f"The link has no valid value for “{name}”; it was left out.")
+        return ()
+
+
+def _text(text: str, most: int = MAX_TEXT) -> str:
+    if len(text) > most or "\x00" in text:
         raise ValueError("text too long")
     text.encode()  # a lone surrogate cannot be stored or compared
     return text

@@ -1,4 +1,4 @@
-"""Where the dashboard finds its store: ``--store`` after ``--``, then the environment, then ./audits."""
+"""What the dashboard was started with: options after ``--``, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -6,15 +6,86 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from storage import StoreError
 
 ENVIRONMENT = "RELEVANCY_AUDIT_STORE"
 DEFAULT = "audits"
+AUTHS = ("none", "oidc", "header")
+ROLES = ("reader", "reviewer", "admin")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this server was started.
+
+    Attributes:
+        store: folder of the store, absolute; it need not exist.
+        reviews: SQLAlchemy URL of the reviews database; None: a SQLite file in the store.
+        auth: 'none' (people type their name), 'oidc' (``st.login``), 'header' (a reverse proxy names them).
+        header: the request header that carries the name, with ``auth='header'``.
+        admins: people who are admins whatever the table of roles says.
+        default_role: role of people whom the table of roles does not name, once ``auth`` is not 'none'.
+    """
+
+    store: Path
+    reviews: str | None = None
+    auth: str = "none"
+    header: str = "X-Forwarded-User"
+    admins: tuple[str, ...] = ()
+    default_role: str = "reader"
+
+
+def parser() -> ArgumentParser:
+    """The options that ``python -m dashboard`` and ``streamlit run dashboard/app.py --`` share."""
+    env = os.environ.get
+    options = ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--store", default=env(ENVIRONMENT) or DEFAULT, help="folder of the store")
+    options.add_argument(
+        "--auth",
+        choices=AUTHS,
+        default=env("RELEVANCY_AUDIT_AUTH") or "none",
+        help="who people are: as they say (none), OpenID Connect (oidc), or a header of a reverse proxy (header)",
+    )
+    options.add_argument(
+        "--auth-header",
+        default=env("RELEVANCY_AUDIT_AUTH_HEADER") or Settings.header,
+        help="the header that names people, with --auth header",
+    )
+    options.add_argument(
+        "--admin", action="append", default=[], metavar="NAME", help="a person who is an admin; may be repeated"
+    )
+    options.add_argument(
+        "--default-role",
+        choices=ROLES,
+        default=env("RELEVANCY_AUDIT_DEFAULT_ROLE") or "reader",
+        help="role of people who have none yet, once --auth is set",
+    )
+    return options
+
+
+def settings(arguments: Sequence[str] | None = None) -> Settings:
+    """The settings; unknown options are ignored, as Streamlit has its own. A database URL comes by environment only.
+
+    (``RELEVANCY_AUDIT_REVIEWS``: it may hold a password, which a command line would show to every user of the machine.)
+    """
+    known, _ = parser().parse_known_args(sys.argv[1:] if arguments is None else list(arguments))
+    for name, value, allowed in (("AUTH", known.auth, AUTHS), ("DEFAULT_ROLE", known.default_role, ROLES)):
+        if value not in allowed:  # argparse checks options, not defaults
+            raise StoreError(f"RELEVANCY_AUDIT_{name} is {value!r}; it may be {', '.join(allowed)}")
+    admins = [name.strip() for name in (os.environ.get("RELEVANCY_AUDIT_ADMINS") or "").split(",")]
+    return Settings(
+        store=Path(known.store).expanduser().absolute(),
+        reviews=os.environ.get("RELEVANCY_AUDIT_REVIEWS") or None,
+        auth=known.auth,
+        header=known.auth_header,
+        admins=tuple(name for name in (*known.admin, *admins) if name),
+        default_role=known.default_role,
+    )
 
 
 def store_path(arguments: Sequence[str] | None = None) -> Path:
     """The folder of the store, absolute; it need not exist."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--store")
-    known, _ = parser.parse_known_args(sys.argv[1:] if arguments is None else list(arguments))
-    return Path(known.store or os.environ.get(ENVIRONMENT) or DEFAULT).expanduser().absolute()
+    return settings(arguments).store

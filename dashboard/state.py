@@ -16,6 +16,7 @@ import streamlit as st
 from dashboard.selection import NAMES, Params, Selection, params_to_state, state_to_params
 
 _STATE, _PROBLEMS = "selection", "selection_problems"
+PAGED = {"run", "target", "modality", "sort", "descending", "size", "search", "members", "tags", "sql", "only"}
 _KNOWN, _SHOWN = "selection_known_url", "selection_of_known_url"  # the URL that was last read or written
 
 
@@ -32,7 +33,7 @@ def put(state: Selection) -> None:
 
 def change(**values: Any) -> None:
     """Replace fields of the selection. A change of what is shown goes back to page 1."""
-    if values.keys() & {"run", "target", "modality", "sort", "descending", "size"}:
+    if values.keys() & PAGED:
         values.setdefault("page", 1)
     put(replace(current(), **values))
 

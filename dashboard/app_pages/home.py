@@ -5,4 +5,4 @@ from __future__ import annotations
 import streamlit as st
 
 params = {name: st.query_params.get_all(name) for name in st.query_params}
-st.switch_page("app_pages/overview.py", query_params=params)
+st.switch_page("app_pages/suspects.py", query_params=params)

@@ -70,10 +70,10 @@ def test_every_page_renders(visit: Any, name: str, run: str) -> None:
 
 def test_the_bare_address_opens_the_front_page(visit: Any) -> None:
     page = visit("")
-    page.wait_for_url("**/overview*")
-    assert page.locator("h1").first.inner_text() == "Overview"
+    page.wait_for_url("**/suspects*")
+    assert page.locator("h1").first.inner_text() == "Suspects"
     page = visit("?v=1&run=captions-clip")
-    page.wait_for_url("**/overview?v=1&run=captions-clip")
+    page.wait_for_url("**/suspects?v=1&run=captions-clip")
 
 
 def test_the_first_page_is_there_within_two_seconds(visit: Any, chromium: Any, url: str, record_property: Any) -> None:

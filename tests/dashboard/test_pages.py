@@ -185,8 +185,8 @@ def test_a_bad_url_never_breaks_a_page(app: Any, store: Path, page: str, params:
 
 
 def test_what_a_link_cannot_show_is_said_once(app: Any, store: Path) -> None:
-    test = app(store, v="1", run="shapes-vit", sort="nothing").run()  # the bare address leads on to the overview
-    assert test.title[0].value == "Overview"
+    test = app(store, v="1", run="shapes-vit", sort="nothing").run()  # the bare address leads on to the suspects
+    assert test.title[0].value == "Suspects"
     assert any("nothing" in w.value for w in test.warning)
     assert not test.run().warning
 

@@ -28,6 +28,14 @@ FULL = Selection(
     size=48,
     sample=123_456,
     look=Look("map", 35, "cividis"),
+    suspect="concept-12",
+    members="location-3",
+    other="another run",
+    word="naïve",
+    search="two words",
+    tags=("to do", "c'est ça"),
+    sql="SELECT sample_id FROM samples WHERE label = 'a;b' -- all",
+    only=("kind:concept", "verdict:"),
 )
 
 
@@ -43,7 +51,8 @@ def test_a_link_restores_the_selection(state: Selection) -> None:
 
 @pytest.mark.parametrize("text", [t[:400] for t in HOSTILE])
 def test_hostile_text_survives_a_link_unchanged(text: str) -> None:
-    state = Selection(run=text, target=text, filters=(Filter("text", "contains", text),), sort=text)
+    words = {"run": text, "target": text, "sort": text, "search": text, "tags": (text,), "sql": text}
+    state = Selection(filters=(Filter("text", "contains", text),), **words)
     assert there_and_back(state) == (state, [])
 
 
@@ -72,6 +81,10 @@ def test_every_chosen_value_is_written() -> None:
         ("sample", "-3"),
         ("run", "x" * 401),
         ("sort", "a\x00b"),
+        ("sql", "x" * 4001),
+        ("tag", "x" * 401),
+        ("only", "a\x00b"),
+        ("q", "x" * 401),
     ],
 )
 def test_a_wrong_value_falls_back_and_is_reported(name: str, value: str) -> None:
@@ -191,3 +204,20 @@ def test_a_changed_filter_keeps_its_place_and_goes_to_page_one() -> None:
 def test_clip_flattens_and_shortens() -> None:
     assert clip("a\n  b", 10) == "a b"
     assert clip("abcdefghij", 5) == "abcd…"
+
+
+def test_choices_of_a_list_are_kept_by_group() -> None:
+    state = Selection(page=3).with_only("kind", ["concept", "pair_word"]).with_only("status", ["verified"])
+    assert state.chosen("kind") == ("concept", "pair_word") and state.chosen("status") == ("verified",)
+    assert state.with_only("kind", []).only == ("status:verified",) and state.page == 1
+
+
+def test_a_run_to_compare_with_that_is_gone_is_reported() -> None:
+    state, problems = fit(Selection(run="a", other="b"), runs=["a", "c"])
+    assert state.other == "" and len(problems) == 1 and "b" in problems[0]
+    assert fit(Selection(run="a", other="c"), runs=["a", "c"]) == (Selection(run="a", other="c"), [])
+
+
+def test_everything_restricts_nothing() -> None:
+    assert FULL.narrowed and not FULL.everything().narrowed and FULL.everything().sort == FULL.sort
+    assert not Selection(suspect="x", word="y", only=("kind:concept",)).narrowed

@@ -1,0 +1,7 @@
+"""Evidence."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Evidence")

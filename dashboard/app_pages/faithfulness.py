@@ -1,0 +1,7 @@
+"""Faithfulness."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Faithfulness")

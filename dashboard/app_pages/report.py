@@ -1,0 +1,7 @@
+"""Report."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Report")

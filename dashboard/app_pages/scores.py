@@ -1,0 +1,7 @@
+"""CLIP scores."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("CLIP scores")

@@ -1,0 +1,7 @@
+"""Suspects."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Suspects")

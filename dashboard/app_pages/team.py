@@ -1,0 +1,7 @@
+"""Team."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Team")

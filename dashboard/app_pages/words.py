@@ -1,0 +1,7 @@
+"""Words."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+st.title("Words")

@@ -1,0 +1,121 @@
+"""Who looks at the dashboard, and what that person may do.
+
+Without log-in (``--auth none``, the default, for one machine or a trusted network) people type their name once; the
+browser remembers it in a cookie, and everybody may review. With ``oidc`` or ``header`` names are given, roles come
+from the reviews database, and who is anonymous may only read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from dashboard import reviews
+from dashboard.settings import Settings, settings
+from storage import StoreError
+
+COOKIE, YEAR = "relevancy_audit_reviewer", 31_536_000
+MAX_NAME = 80
+_NAME, _REMEMBER = "reviewer_name", "reviewer_name_to_remember"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A visitor: ``name`` is empty while nobody knows it."""
+
+    name: str
+    role: str
+
+    @property
+    def may_review(self) -> bool:
+        """Whether verdicts, tags and saved views are accepted."""
+        return bool(self.name) and self.role in ("reviewer", "admin")
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether roles may be given."""
+        return bool(self.name) and self.role == "admin"
+
+
+def current() -> Person:
+    """The person at this browser."""
+    how = settings()
+    name = _name(how)
+    if how.auth == "none":
+        return Person(name, "admin")
+    if not name:
+        return Person("", "reader")
+    if name in how.admins:
+        return Person(name, "admin")
+    try:
+        return Person(name, reviews.of(how.store).role_of(name, how.default_role))
+    except StoreError:  # who cannot be looked up may read, not write
+        return Person(name, "reader")
+
+
+def _name(how: Settings) -> str:
+    if how.auth == "oidc":
+        return clean(str(st.user.get("email") or st.user.get("sub") or "")) if st.user.is_logged_in else ""
+    if how.auth == "header":
+        return clean(st.context.headers.get(how.header) or "")
+    typed = st.session_state.get(_NAME)
+    return clean(typed if isinstance(typed, str) else unquote(st.context.cookies.get(COOKIE) or ""))
+
+
+def clean(name: str) -> str:
+    """A name on one line, not too long."""
+    return " ".join(name.replace("\x00", "").split())[:MAX_NAME]
+
+
+def panel() -> None:
+    """The bottom of the sidebar: who you are, and the way in and out."""
+    how, person = settings(), current()
+    with st.sidebar:
+        if how.auth == "none":
+            _ask_name(person)
+        elif how.auth == "oidc":
+            _log_in_or_out(person)
+        elif person.name:
+            st.text(f"{person.name} ({person.role})")
+        else:
+            st.caption("Not logged in: you may read, not review.")
+
+
+def why_not(person: Person) -> str:
+    """Why a person may not review, in words; empty for who may."""
+    if person.may_review:
+        return ""
+    if person.name:
+        return f"You are a {person.role}; an admin can make you a reviewer on the Team page."
+    return "Type your name in the sidebar first." if settings().auth == "none" else "Log in to review."
+
+
+def _ask_name(person: Person) -> None:
+    st.session_state.setdefault(_NAME, person.name)
+    st.text_input(
+        "Your name",
+        key=_NAME,
+        max_chars=MAX_NAME,
+        placeholder="to give verdicts and tags",
+        help="Stands beside your verdicts, tags and saved views. This browser remembers it.",
+        icon=":material/person:",
+        on_change=_typed,
+    )
+    name = st.session_state.get(_REMEMBER)
+    if name is not None:  # not popped: a rerun may overtake the one that reaches the browser, and once more is harmless
+        cookie = f"{COOKIE}={quote(name, safe='')}; path=/; max-age={YEAR}; samesite=lax"
+        st.html(f"<script>document.cookie = {cookie!r}</script>", unsafe_allow_javascript=True)
+
+
+def _typed() -> None:
+    st.session_state[_REMEMBER] = clean(str(st.session_state[_NAME]))
+
+
+def _log_in_or_out(person: Person) -> None:
+    if person.name:
+        st.text(f"{person.name} ({person.role})")
+        st.button("Log out", icon=":material/logout:", on_click=st.logout, key="log_out")
+    else:
+        st.button("Log in", icon=":material/login:", on_click=st.login, key="log_in", width="stretch")
