@@ -50,11 +50,9 @@ def ids(printed: str) -> list[int]:
 
 def test_processes_write_at_once(tmp_path: Path, url: str | None) -> None:
     """From nothing: they also make the tables at the same time."""
-    writers = {f"reviewer {n}": start(tmp_path, url, f"reviewer {n}", EACH) for n in range(WRITERS)}
+    writers = start(tmp_path, url, {f"reviewer {n}": EACH for n in range(WRITERS)})
     go(*writers.values())
-    printed = {
-        name: [int(line) for line in process.communicate(timeout=60)[0].split()] for name, process in writers.items()
-    }
+    printed = {name: ids(process.communicate(timeout=60)[0]) for name, process in writers.items()}
     assert {process.returncode for process in writers.values()} == {0}
 
     reviews = Reviews.open(tmp_path, url)
