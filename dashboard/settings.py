@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage import StoreError
+from storage import ROLES, StoreError
 
 ENVIRONMENT = "RELEVANCY_AUDIT_STORE"
 DEFAULT = "audits"
 AUTHS = ("none", "oidc", "header")
-ROLES = ("reader", "reviewer", "admin")
 
 
 @dataclass(frozen=True)
