@@ -14,10 +14,12 @@ from storage.reader import RunReader
 
 
 def histogram(reader: RunReader, query: SampleQuery, column: str, bins: int = 30) -> list[dict[str, Any]]:
-    """Equal bins `{"low", "high", "n"}` over the finite values of a column; the last bin includes its end.
+    """Equal bins `{"low", "high", "n", "first", "last"}` over the finite values of a column.
 
-    Whole numbers get one bin per number (from v - 0.5 to v + 0.5) when there are at most `bins` of them. A
-    column with a single value has one bin, a column without values none.
+    Bins are half open, a value on an edge is in the upper one; the last includes its end. `first` and `last` are the
+    lowest and the highest value in a bin, None in an empty one: a filter 'between' them finds exactly its samples.
+    Whole numbers get one bin per number (from v - 0.5 to v + 0.5) when there are at most `bins` of them. A column
+    with a single value has one bin, a column without values none.
     """
     if bins < 1:
         raise StoreError(f"a histogram needs at least one bin, not {bins}")
@@ -30,13 +32,16 @@ def histogram(reader: RunReader, query: SampleQuery, column: str, bins: int = 30
         return []
     low, width, bins = _grid(ends["low"], ends["high"], int(bins), pa.types.is_integer(where.column.type))
     if width == 0.0:
-        return [{"low": low, "high": low, "n": reader.query(f"SELECT count(*) AS n {finite}", params)[0]["n"]}]
+        n = reader.query(f"SELECT count(*) AS n {finite}", params)[0]["n"]
+        return [{"low": low, "high": low, "n": n, "first": low, "last": low}]
     rows = reader.query(
-        f"SELECT least(floor(({value} - ?) / ?), ?)::INTEGER AS bin, count(*) AS n {finite} GROUP BY bin",
+        f"SELECT least(floor(({value} - ?) / ?), ?)::INTEGER AS bin, count(*) AS n, "
+        f"min({where.sql}) AS first, max({where.sql}) AS last {finite} GROUP BY bin",
         [low, width, bins - 1, *params],
     )
-    n = {row["bin"]: row["n"] for row in rows}
-    return [{"low": low + i * width, "high": low + (i + 1) * width, "n": n.get(i, 0)} for i in range(bins)]
+    filled = {row.pop("bin"): row for row in rows}
+    empty = {"n": 0, "first": None, "last": None}
+    return [{"low": low + i * width, "high": low + (i + 1) * width, **filled.get(i, empty)} for i in range(bins)]
 
 
 def _grid(low: float, high: float, bins: int, whole: bool) -> tuple[float, float, int]:

@@ -149,7 +149,8 @@ def test_histogram_of_whole_numbers_and_single_values(reader: RunReader) -> None
     counted = Counter(audit.sample(i)["label_index"] for i in IDS if audit.sample(i)["label_index"] is not None)
     bins = queries.histogram(reader, query, "label_index")
     assert [(b["low"] + 0.5, b["n"]) for b in bins] == sorted(counted.items())
-    assert queries.histogram(reader, query, "top10_mass") == [{"low": 0.5, "high": 0.5, "n": len(IDS)}]
+    (only,) = queries.histogram(reader, query, "top10_mass")
+    assert only == {"low": 0.5, "high": 0.5, "n": len(IDS), "first": 0.5, "last": 0.5}
     assert queries.histogram(reader, query, "mask_share") == []
     assert queries.histogram(reader, SampleQuery("nothing"), "score") == []
 
