@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from PIL import Image, ImageDraw, ImageFont
 
-from jobs.suspects.show import pair_lines
-from storage import Store
+from storage import Store, wording
 
 OUT = Path(__file__).parent / "img" / "suspects.png"
 SIDE, GAP, LINE, SHOWN, PICTURES = 150, 8, 46, 4, 6
@@ -31,7 +30,7 @@ def main(store: str, run: str | None, out: Path) -> None:
         rows = reader.suspects().rows
         samples = {row["sample_id"]: row for row in reader.query("SELECT sample_id, uri, text FROM samples")}
         root = Path(reader.record.dataset["root"])
-    of_pairs = any(row["kind"].startswith("pair_") for row in rows)
+    of_pairs = any(wording.of_pairs(row) for row in rows)
     rows = [row for row in rows if row["flagged"]][:SHOWN] if of_pairs else rows[:SHOWN]
     below = CAPTION if of_pairs else 0
     width, height = PICTURES * (SIDE + GAP) + GAP, len(rows) * (SIDE + LINE + GAP + below) + GAP
@@ -46,7 +45,7 @@ def draw_suspect(sheet: Image.Image, y: int, row: dict[str, Any], samples: Sampl
     pen, font, small = ImageDraw.Draw(sheet), ImageFont.load_default(size=14), ImageFont.load_default(size=11)
     flag = "probably spurious, " if row["flagged"] else ""
     pen.text((GAP, y), f"{row['rank']}. {row['class_name']}: {row['name']} ({flag}{row['status']})", INK, font)
-    pen.text((GAP, y + 20), proof_line(row), INK, font)
+    pen.text((GAP, y + 20), wording.headline(row), INK, font)
     boxes = {int(sample): box for sample, box in row["cue"]["boxes"].items()}
     for n, sample in enumerate(list(boxes or row["sample_ids"])[:PICTURES]):
         x = GAP + n * (SIDE + GAP)
@@ -58,17 +57,6 @@ def draw_suspect(sheet: Image.Image, y: int, row: dict[str, Any], samples: Sampl
         if captions:
             lines = textwrap.wrap(str(samples[sample]["text"]), LETTERS, max_lines=LINES, placeholder=" …")
             pen.multiline_text((x, y + LINE + SIDE + 2), "\n".join(lines), INK, small, spacing=1)
-
-
-def proof_line(row: dict[str, Any]) -> str:
-    """What an intervention said."""
-    if row["kind"].startswith("pair_"):
-        return next((line for line in reversed(pair_lines(row)) if " the score by " in line), "")
-    removal = row["evidence"]["effects"].get("removal")
-    if not removal:
-        return ""
-    said = f"removing it changes {removal['flips']:.0%} of the answers, as much elsewhere "
-    return f"{said}{removal['control_flips']:.0%}"
 
 
 if __name__ == "__main__":
