@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from storage.errors import StoreError
 from storage.layout import RunLayout
-from storage.manifests import Snapshot, take_snapshot
+from storage.manifests import SegmentManifest, Snapshot, take_snapshot
+from storage.memory import SHARED, Memory, Sized
+from storage.pieces import Pieces
 from storage.progress import Progress, read_progress
 from storage.record import RunRecord, read_record
 from storage.segments import failure_table
@@ -27,6 +29,7 @@ from storage.views import TAIL_FAILURES, segment_alias, view_statements
 
 Key = tuple[int, str]
 Result = TypeVar("Result")
+Array = TypeVar("Array", bound=Sized)
 _ATTEMPTS = 5
 
 
@@ -39,11 +42,14 @@ class RunReader:
     def __init__(self, run: RunLayout) -> None:
         self.run = run
         self._guard = threading.RLock()
-        self._root = _connect(run.folder)
+        self._root = connect(run.folder)
         self._snapshot: Snapshot | None = None
         self._record = read_record(run)
         self._attached: dict[str, dict[str, set[str]]] = {}
+        self._pieces: Pieces | None = None
         self._memory: dict[Any, Any] = {}
+        self.arrays: Memory = SHARED
+        self._token = object()  # who asks, in the keys of `arrays`
         self.sets = SampleSets(self._root)
         self.refresh()
 
@@ -83,7 +89,12 @@ class RunReader:
                 return False
             self._snapshot = self._rebuilt(snapshot)
             self._memory.clear()
+            self._forget_arrays()
             return True
+
+    def _forget_arrays(self) -> None:
+        """Let go of what `keep` kept."""
+        self.arrays.forget(lambda key: key[0] is self._token)
 
     def _rebuilt(self, snapshot: Snapshot) -> Snapshot:
         """Build the views; from a newer snapshot when parts were removed since this one was taken."""
@@ -102,14 +113,8 @@ class RunReader:
         cursor = self._root.cursor()
         for segment in snapshot.segments:
             alias = segment_alias(segment)
-            if alias in self._attached:
-                continue
-            path = str(self.run.segment(segment.segment))
-            try:
-                cursor.execute(f"ATTACH {literal(path)} AS {alias} (READ_ONLY)")
-            except duckdb.Error as error:
-                raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
-            self._attached[alias] = _tables_of(cursor, alias)
+            if alias not in self._attached:
+                self._attached[alias] = attach(cursor, self.run, segment, alias)
 
     def _replace_views(self, snapshot: Snapshot) -> None:
         """Swap all views at once, so that no query sees half of a change."""
@@ -169,6 +174,55 @@ class RunReader:
                     break
         raise StoreError(f"run {self.run.run_id!r} cannot be read: {_first_line(problem)}") from problem
 
+    @property
+    def pieces(self) -> Pieces:
+        """Where the rows of the run lie, as of `snapshot`."""
+        pieces, snapshot = self._pieces, self.snapshot
+        if pieces is None or pieces.snapshot is not snapshot:
+            pieces = self._pieces = Pieces.of(self.run, self._record, snapshot, self._attached)
+        return pieces
+
+    def spread(self, select: str, params: Sequence[Any] = (), *, outer: str = "SELECT * FROM {}") -> pa.Table:
+        """The answers of all pieces to a SELECT (see `Pieces.spread`), one after the other; `outer` sums them up.
+
+        Much faster than a query on the views when there are many segments.
+        """
+
+        def work(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+            sql, times = self.pieces.spread(select)
+            return cursor.sql(outer.format(f"({sql})"), params=list(params) * times).to_arrow_table()
+
+        return self.retrying(work)
+
+    def rows_of(
+        self, table: str, ids: Sequence[int], condition: str = "true", params: Sequence[Any] = ()
+    ) -> list[dict[str, Any]]:
+        """All columns of the rows of some samples in `samples`, `explanations` or a table of maps, in no order.
+
+        Every row is looked up by itself: IN (...) and joins would decode every vector between them.
+        """
+
+        def work(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+            pieces = self.pieces
+            columns = pieces.columns.get(table, [])
+            selects = [
+                f"({select} WHERE sample_id BETWEEN {low} AND {high} AND {condition})"
+                for piece, mine in pieces.holding(ids)
+                if (select := piece.select(table, columns)) is not None
+                for low, high in _stretches(mine)
+            ]
+            if not selects:
+                return []
+            rows = cursor.execute(" UNION ALL ".join(selects), list(params) * len(selects)).fetchall()
+            names = [name for name, _ in columns]
+            return [dict(zip(names, row, strict=True)) for row in rows]
+
+        return self.retrying(work)
+
+    def keep(self, key: Any, make: Callable[[], Array]) -> Array:
+        """`make()`, kept until the run changes or the room is needed for something else (see `Memory`)."""
+        return self.arrays.get((self._token, self.version, key), make)
+
     def remember(self, key: Any, make: Callable[[], Result]) -> Result:
         """`make()`, kept until the run changes."""
         key = (self.version, key)
@@ -219,6 +273,7 @@ class RunReader:
 
     def close(self) -> None:
         """Let go of all files."""
+        self._forget_arrays()
         self._root.close()
 
     def __enter__(self) -> RunReader:
@@ -250,8 +305,19 @@ def _maps_of_table(
     return {keys[row]: vectors[i, : lengths[i]] for i, row in enumerate(rows)}
 
 
-def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that reads the run's own folder, and no other file and no network."""
+def _stretches(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, last) of runs of neighbouring ids, which are ascending."""
+    first = last = ids[0]
+    for sample_id in ids[1:]:
+        if sample_id > last + 1:
+            yield first, last
+            first = sample_id
+        last = sample_id
+    yield first, last
+
+
+def connect(*folders: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads the folders of some runs, and no other file and no network."""
     con = duckdb.connect(
         ":memory:",
         config={
@@ -261,11 +327,24 @@ def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
             "temp_directory": str(Path(tempfile.gettempdir()) / "relevancy-audit-spill"),
         },
     )
-    prefixes = {f"{folder}/", f"{no_pattern(str(folder))}/"}  # a pattern is checked before it is resolved
+    # a pattern is checked before it is resolved
+    prefixes = {f"{form}/" for folder in folders for form in (str(folder), no_pattern(str(folder)))}
     con.execute(f"SET allowed_directories = [{', '.join(map(literal, prefixes))}]")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
+
+
+def attach(
+    cursor: duckdb.DuckDBPyConnection, run: RunLayout, segment: SegmentManifest, alias: str
+) -> dict[str, set[str]]:
+    """Attach a segment read-only; its tables and their columns. StoreError when it cannot be opened."""
+    path = str(run.segment(segment.segment))
+    try:
+        cursor.execute(f"ATTACH {literal(path)} AS {alias} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
+    return _tables_of(cursor, alias)
 
 
 def _first_line(error: Exception) -> str:

@@ -31,6 +31,12 @@ def segment_alias(segment: SegmentManifest) -> str:
 
 def view_statements(run: RunLayout, record: RunRecord, snapshot: Snapshot, catalog: Catalog) -> list[str]:
     """CREATE OR REPLACE VIEW for every table of the run, also for those that are still empty."""
+    selects = view_selects(run, record, snapshot, catalog)
+    return [f"CREATE OR REPLACE VIEW {name} AS {select}" for name, select in selects.items()]
+
+
+def view_selects(run: RunLayout, record: RunRecord, snapshot: Snapshot, catalog: Catalog) -> dict[str, str]:
+    """The SELECT of every view by its name."""
     tail = total(part.contents for part in snapshot.tail)
     selects: dict[str, str] = {}
     if snapshot.tail:
@@ -39,10 +45,7 @@ def view_statements(run: RunLayout, record: RunRecord, snapshot: Snapshot, catal
         selects["rollup_class"] = rollup_select(source, record.metadata)
     selects["failures"] = f"SELECT * FROM {TAIL_FAILURES}"
     tables = table_columns(_with_grid(snapshot.contents, record), record.metadata)
-    return [
-        f"CREATE OR REPLACE VIEW {name} AS {_union(name, columns, catalog, selects.get(name))}"
-        for name, columns in tables.items()
-    ]
+    return {name: _union(name, columns, catalog, selects.get(name)) for name, columns in tables.items()}
 
 
 def _with_grid(contents: Contents, record: RunRecord) -> Contents:
