@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -29,9 +30,11 @@ from storage import (
     team_verdict,
 )
 from storage.reviews import database, place
+from storage.reviews.tables import metadata
 from tests.storage.review_places import PLACES
 from tests.storage.review_places import place as place_of
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reviews.md"
 HOSTILE = [
     "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "'; DROP TABLE verdicts; --",
@@ -608,3 +611,42 @@ def test_no_error_shows_the_password(tmp_path: Path, address: str) -> None:
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+# the document
+
+
+def test_the_document_names_every_column() -> None:
+    documented = {
+        title: re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", body, re.MULTILINE)))
+        for title, body in re.findall(r"^### (\w+)\n(.*?)(?=^##)", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    }
+    assert documented == {name: [c.name for c in table.columns] for name, table in metadata.tables.items()}
+
+
+def test_the_sql_of_the_document_runs(reviews: Reviews) -> None:
+    reviews.give_verdict("demo", "a", "unsure", "ann")
+    reviews.give_verdict("demo", "a", "spurious", "ann", "the frame")
+    reviews.give_verdict("demo", "b", "unsure", "bob")
+    reviews.undo_verdict("demo", "bob")
+    reviews.tag("demo", [8, 9], "odd", "ann")
+    reviews.untag("demo", [8], "odd", "bob")
+    examples = [e for e in re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if e.startswith("SELECT")]
+    found = [reviews._database.read(lambda c, e=e: [tuple(r) for r in c.execute(text(e))], []) for e in examples]
+    standing, people, tags = found
+    assert standing == [("a", "ann", "spurious", "the frame")]
+    assert [row[:3] for row in people] == [("ann", 2, 1), ("bob", 1, 1)]
+    assert [(who, tag, bool(added)) for _, who, tag, added in tags] == [("ann", "odd", True), ("bob", "odd", False)]
+
+
+def test_the_backup_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits").mkdir()
+    reviews = Reviews.open("audits")
+    given = reviews.give_verdict("demo", "a", "unsure", "ann")
+    (command,) = re.findall(r'^python -c "(.*)"$', DOCUMENT.read_text(), re.MULTILINE)
+    subprocess.run([sys.executable, "-c", command], check=True)
+    copy = Reviews.open("elsewhere", "sqlite:///reviews-backup.db")
+    assert copy.standing("demo") == [given]
+    copy.close()
+    reviews.close()
