@@ -18,10 +18,11 @@ APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a classification run of 200 samples and a run of 40 image-text pairs."""
+    """A store with a classification run of 200 samples and a run of 40 image-text pairs, both with suspects."""
     base = tmp_path_factory.mktemp("dashboard")
     make_store.write_pairs(base / "store", base / "pairs")
     make_store.write_classes(base / "store", base / "classes")
+    make_store.write_suspects(base / "store")
     return base / "store"
 
 

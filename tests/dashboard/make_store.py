@@ -1,6 +1,6 @@
 """A small synthetic store, written by the real writer: pictures drawn here, maps that know where the object is.
 
-Run as a script it writes a store for looking at (``python tests/dashboard/make_store.py FOLDER``), or
+Run as a script it writes a store for looking at (``python -m tests.dashboard.make_store FOLDER``), or
 with ``--grow SECONDS`` a run that grows for that long.
 """
 
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from storage import Store, parts_table
+from storage import RunReader, Store, parts_table
+from storage import write_suspects as store_suspects
+from tests.dashboard import suspect_rows
 
 CLASSES = ["circle", "square", "triangle", "ring", "cross", "bar"]
 GRID = 12
@@ -301,6 +303,30 @@ def write_pairs(store: Path, root: Path, n: int = 40) -> None:
         writer.finish("interrupted")
 
 
+def write_suspects(store: Path) -> None:
+    """Suspects of both runs, as if `python -m jobs suspects` had looked for them."""
+    opened = Store.open(store)
+    with opened.reader("shapes-vit") as reader:
+        by_class = predicted(reader)
+        tagged = [i for i in by_class["ring"] if i % 3 == 0]
+        rows = suspect_rows.class_suspects(by_class, tagged, HOSTILE)
+        notes = ["column 'kind' is another word for the label: not looked at", HOSTILE[0]]
+        store_suspects(reader.run, rows, suspect_rows.about(rows, sum(map(len, by_class.values())), notes))
+    with opened.reader("captions-clip") as reader:
+        ids = [row["sample_id"] for row in reader.query("SELECT sample_id FROM samples ORDER BY sample_id")]
+        rows = suspect_rows.pair_suspects(ids, HOSTILE)
+        store_suspects(reader.run, rows, suspect_rows.about(rows, len(ids), []))
+
+
+def predicted(reader: RunReader) -> dict[str, list[int]]:
+    """Sample ids by what they were predicted as."""
+    found: dict[str, list[int]] = {}
+    sql = "SELECT sample_id, predicted FROM explanations WHERE target = 'predicted' ORDER BY sample_id"
+    for row in reader.query(sql):
+        found.setdefault(row["predicted"], []).append(row["sample_id"])
+    return found
+
+
 def grow(store: Path, root: Path, seconds: float, part: int = 8, parts: int = 40) -> Iterator[int]:
     """A run that grows by one part of ``part`` samples at a time; yields how many samples are committed."""
     wanted = scenes(part * parts, seed=23)
@@ -337,6 +363,7 @@ def main() -> None:
         return
     write_pairs(options.store, options.store.parent / "pairs-data")
     write_classes(options.store, options.store.parent / "classes-data")
+    write_suspects(options.store)
 
 
 if __name__ == "__main__":
