@@ -35,7 +35,7 @@ def consequence(members: int) -> Row:
     return found | {"called": share(9, 12), "called_without": share(3, 140), "leaning": share(members - 1, members + 7)}
 
 
-def row(name: str, kind: str, ids: Sequence[int], **values: Any) -> Row:
+def row(key: str, kind: str, ids: Sequence[int], **values: Any) -> Row:
     """One suspect; `values` replace columns, `evidence` and `cue` add to them."""
     evidence: Row = {"cohesion": 0.8, "purity": 0.95, "adjusted_purity": 0.93, "relevancy_share": 0.3, "coverage": 0.6}
     evidence |= {"host_likeness": 0.02, "expected_by_chance": 0.1, "seen_as": [], "elsewhere": 0, "elsewhere_ids": []}
@@ -43,7 +43,7 @@ def row(name: str, kind: str, ids: Sequence[int], **values: Any) -> Row:
     evidence |= {"words": [], "consequence": {} if kind.startswith("pair_") else consequence(len(ids))}
     if kind.startswith("pair_"):
         evidence |= {"unit": UNIT, "mean_score": 22.5, "usual_score": 24.1}
-    found: Row = {"id": f"{kind}-{name}", "rank": 0, "kind": kind, "name": name, "class_name": "ring"}
+    found: Row = {"id": f"{kind}-{key}", "rank": 0, "kind": kind, "name": key, "class_name": "ring"}
     found |= {"class_index": -1 if kind.startswith("pair_") else 3, "n": len(ids), "share": 0.42, "score": 0.2}
     found |= {"status": "unverified", "flagged": False, "sample_ids": [int(i) for i in ids], **values}
     found["evidence"] = evidence | values.get("evidence", {})
