@@ -316,8 +316,11 @@ def _stretches(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield first, last
 
 
-def connect(*folders: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that reads the folders of some runs, and no other file and no network."""
+def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads the folders of some runs, and no other file and no network.
+
+    `memory` is the most it may take, such as '1GB'; what does not fit is kept in temporary files.
+    """
     con = duckdb.connect(
         ":memory:",
         config={
@@ -325,6 +328,7 @@ def connect(*folders: Path) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
             "temp_directory": str(Path(tempfile.gettempdir()) / "relevancy-audit-spill"),
+            **({"memory_limit": memory} if memory else {}),
         },
     )
     # a pattern is checked before it is resolved

@@ -13,6 +13,7 @@ from storage.errors import StoreError
 from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import Place, place
 from storage.reader import RunReader
+from storage.tables import identifier
 
 # A text column of the metadata with at most this many values is a category.
 CATEGORY_VALUES = 100
@@ -44,11 +45,11 @@ def _describe(reader: RunReader) -> dict[str, ColumnInfo]:
     described = {}
     for table, group in (("samples", run_sample_columns(reader)), ("explanations", run_explanation_columns(reader))):
         usable = [column for column in group if column.kind is not None]
-        filled, distinct = _counts(reader, table, usable)
+        filled = _filled(reader, table, usable)
         for column in usable:
             described[column.name] = ColumnInfo(
                 column.name,
-                _kind(column, distinct.get(column.name)),
+                _kind(reader, column),
                 column.meaning,
                 column.group,
                 column.unit,
@@ -58,21 +59,30 @@ def _describe(reader: RunReader) -> dict[str, ColumnInfo]:
     return described
 
 
-def _kind(column: Column, distinct: int | None) -> Kind:
+def _kind(reader: RunReader, column: Column) -> Kind:
+    """A text of the metadata is a category while it has few values."""
     assert column.kind is not None  # _describe leaves the others out
-    return "category" if distinct is not None and 0 < distinct <= CATEGORY_VALUES else column.kind
+    if column.group != "metadata" or not pa.types.is_string(column.type):
+        return column.kind
+    return "category" if 0 < _distinct(reader, column.name) <= CATEGORY_VALUES else column.kind
 
 
-def _counts(reader: RunReader, table: str, group: list[Column]) -> tuple[dict[str, int], dict[str, int]]:
-    """Per column the number of values, and for free texts the number of distinct values, in one scan."""
-    texts = [c for c in group if c.group == "metadata" and pa.types.is_string(c.type)]
-    select = [f'count("{c.name}")' for c in group] + [f'approx_count_distinct("{c.name}")' for c in texts]
-    (row,) = reader.table(
-        f"SELECT {', '.join(f'{sql} AS c{i}' for i, sql in enumerate(select))} FROM {table}"
-    ).to_pylist()
-    values = list(row.values())
-    filled = {c.name: value for c, value in zip(group, values, strict=False)}
-    return filled, {c.name: value for c, value in zip(texts, values[len(group) :], strict=True)}
+def _distinct(reader: RunReader, name: str) -> int:
+    """How many values a text of the samples has; more than a category may have are not counted to the end."""
+    values = f"s.{identifier(name)}"
+    most = CATEGORY_VALUES + 1
+    few = f"SELECT DISTINCT {values} AS v FROM samples s WHERE {values} IS NOT NULL LIMIT {most}"
+    (row,) = reader.spread(few, outer="SELECT count(DISTINCT v) AS n FROM {}").to_pylist()
+    return int(row["n"])
+
+
+def _filled(reader: RunReader, table: str, group: list[Column]) -> dict[str, int]:
+    """How many values each column has."""
+    letter = table[0]
+    counts = ", ".join(f"count({letter}.{identifier(c.name)}) AS n{i}" for i, c in enumerate(group))
+    sums = ", ".join(f"sum(n{i})::BIGINT AS n{i}" for i in range(len(group)))
+    (row,) = reader.spread(f"SELECT {counts} FROM {table} {letter}", outer=f"SELECT {sums} FROM {{}}").to_pylist()
+    return {column.name: row[f"n{i}"] for i, column in enumerate(group)}
 
 
 def _from(where: Place) -> str:
@@ -88,10 +98,10 @@ def category_values(reader: RunReader, column: str, limit: int = 200) -> list[di
     where = place(reader, column)
     if pa.types.is_list(where.column.type):
         raise StoreError(f"column {column!r} is a list and has no categories")
-    return reader.query(
-        f"SELECT {where.sql} AS value, count(*) AS n FROM {_from(where)} WHERE {where.sql} IS NOT NULL "
-        "GROUP BY value ORDER BY n DESC, value LIMIT ?",
-        [int(limit)],
+    values = f"SELECT {where.sql} AS value, count(*) AS n FROM {_from(where)} WHERE {where.sql} IS NOT NULL GROUP BY 1"
+    most = f"SELECT value, sum(n)::BIGINT AS n FROM {{}} GROUP BY 1 ORDER BY n DESC, value LIMIT {int(limit)}"
+    return reader.remember(
+        ("category_values", column, int(limit)), lambda: reader.spread(values, outer=most).to_pylist()
     )
 
 
@@ -102,14 +112,19 @@ def number_range(reader: RunReader, column: str, target: str | None = None) -> t
     """
     where = number_place(reader, column)
     of_target = target is not None and not where.in_samples
-    (row,) = reader.query(
-        f"SELECT min({where.sql}) AS low, max({where.sql}) AS high FROM {_from(where)} "
-        f"WHERE isfinite({where.sql}::DOUBLE){' AND e.target = ?' if of_target else ''}",
-        [target] if of_target else [],
-    )
-    if row["low"] is None or not math.isfinite(row["low"]):
-        return None
-    return row["low"], row["high"]
+
+    def ask() -> tuple[float, float] | None:
+        (row,) = reader.spread(
+            f"SELECT min({where.sql}) AS low, max({where.sql}) AS high FROM {_from(where)} "
+            f"WHERE isfinite({where.sql}::DOUBLE){' AND e.target = ?' if of_target else ''}",
+            [target] if of_target else [],
+            outer="SELECT min(low) AS low, max(high) AS high FROM {}",
+        ).to_pylist()
+        if row["low"] is None or not math.isfinite(row["low"]):
+            return None
+        return row["low"], row["high"]
+
+    return reader.remember(("number_range", column, target if of_target else None), ask)
 
 
 def number_place(reader: RunReader, column: str) -> Place:
@@ -122,6 +137,6 @@ def number_place(reader: RunReader, column: str) -> Place:
 
 def targets(reader: RunReader) -> list[dict[str, Any]]:
     """What was explained on which input: `{"target", "modality", "n"}`, most frequent first."""
-    return reader.query(
-        "SELECT target, modality, count(*) AS n FROM explanations GROUP BY ALL ORDER BY n DESC, modality, target"
-    )
+    counted = "SELECT e.target AS target, e.modality AS modality, count(*) AS n FROM explanations e GROUP BY 1, 2"
+    total = "SELECT target, modality, sum(n)::BIGINT AS n FROM {} GROUP BY 1, 2 ORDER BY n DESC, modality, target"
+    return reader.remember("targets", lambda: reader.spread(counted, outer=total).to_pylist())

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from storage.columns import EXPLANATION_COLUMNS
 from storage.errors import StoreError
 from storage.queries.columns import number_place
-from storage.queries.filters import SampleQuery, source
+from storage.queries.filters import SampleQuery
+from storage.queries.order import Mask, selected
+from storage.queries.values import Values, column_values
 from storage.reader import RunReader
+
+MOST_CELLS = 1 << 22  # of a confusion matrix that are counted in place
 
 
 def histogram(reader: RunReader, query: SampleQuery, column: str, bins: int = 30) -> list[dict[str, Any]]:
@@ -23,25 +29,35 @@ def histogram(reader: RunReader, query: SampleQuery, column: str, bins: int = 30
     """
     if bins < 1:
         raise StoreError(f"a histogram needs at least one bin, not {bins}")
-    where = number_place(reader, column)
-    tables, params = source(reader, query, column)
-    value = f"{where.sql}::DOUBLE"
-    finite = f"{tables} AND isfinite({value})"
-    (ends,) = reader.query(f"SELECT min({value}) AS low, max({value}) AS high {finite}", params)
-    if ends["low"] is None:
+    whole = pa.types.is_integer(number_place(reader, column).column.type)
+    values = _finite(reader, query, column)
+    if not len(values):
         return []
-    low, width, bins = _grid(ends["low"], ends["high"], int(bins), pa.types.is_integer(where.column.type))
+    low, width, bins = _grid(float(values[0]), float(values[-1]), int(bins), whole)
     if width == 0.0:
-        n = reader.query(f"SELECT count(*) AS n {finite}", params)[0]["n"]
-        return [{"low": low, "high": low, "n": n, "first": low, "last": low}]
-    rows = reader.query(
-        f"SELECT least(floor(({value} - ?) / ?), ?)::INTEGER AS bin, count(*) AS n, "
-        f"min({where.sql}) AS first, max({where.sql}) AS last {finite} GROUP BY bin",
-        [low, width, bins - 1, *params],
-    )
-    filled = {row.pop("bin"): row for row in rows}
-    empty = {"n": 0, "first": None, "last": None}
-    return [{"low": low + i * width, "high": low + (i + 1) * width, **filled.get(i, empty)} for i in range(bins)]
+        return [{"low": low, "high": low, "n": len(values), "first": low, "last": low}]
+    bin_of = np.minimum(np.floor((values.astype(np.float64) - low) / width), bins - 1).astype(np.int64)
+    counts = np.bincount(bin_of, minlength=bins)
+    ends = np.cumsum(counts)
+    return [
+        {
+            "low": low + i * width,
+            "high": low + (i + 1) * width,
+            "n": int(n),
+            "first": values[end - n].item() if n else None,
+            "last": values[end - 1].item() if n else None,
+        }
+        for i, (n, end) in enumerate(zip(counts, ends, strict=True))
+    ]
+
+
+def _finite(reader: RunReader, query: SampleQuery, column: str) -> NDArray[Any]:
+    """The finite values of a column in a selection, ascending."""
+    mask = selected(reader, query)
+    values = column_values(reader, query.target, query.modality, [column])[column]
+    kept = values.filled if mask is None else values.filled & mask
+    numbers = values.data[kept]
+    return np.sort(numbers[np.isfinite(numbers)])
 
 
 def _grid(low: float, high: float, bins: int, whole: bool) -> tuple[float, float, int]:
@@ -53,12 +69,26 @@ def _grid(low: float, high: float, bins: int, whole: bool) -> tuple[float, float
 
 def confusion(reader: RunReader, query: SampleQuery) -> list[dict[str, Any]]:
     """`{"label", "predicted", "n"}` for every pair that occurs, both known."""
-    tables, params = source(reader, query, "label")
-    return reader.query(
-        f"SELECT s.label, e.predicted, count(*) AS n {tables} AND s.label IS NOT NULL "
-        "AND e.predicted IS NOT NULL GROUP BY s.label, e.predicted ORDER BY s.label, e.predicted",
-        params,
-    )
+    mask = selected(reader, query)
+    label, predicted = column_values(reader, query.target, query.modality, ["label", "predicted"]).values()
+    both = (label.data >= 0) & (predicted.data >= 0)
+    kept = both if mask is None else both & mask
+    cells = label.data[kept].astype(np.int64) * len(predicted.names) + predicted.data[kept]
+    pairs, counts = _counted(cells, len(label.names) * len(predicted.names))
+    rows, columns = np.divmod(pairs, max(len(predicted.names), 1))
+    return [
+        {"label": label.names[i], "predicted": predicted.names[j], "n": n}
+        for i, j, n in zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True)
+    ]
+
+
+def _counted(numbers: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers that occur, ascending, and how often; all are below `most`."""
+    if most > 4 * len(numbers) + MOST_CELLS:
+        return np.unique(numbers, return_counts=True)
+    counts = np.bincount(numbers, minlength=1)
+    found = np.flatnonzero(counts)
+    return found, counts[found]
 
 
 def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> list[dict[str, Any]]:
@@ -69,15 +99,36 @@ def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> l
     """
     if by not in ("label", "predicted"):
         raise StoreError(f"classes are summed up by 'label' or 'predicted', not {by!r}")
-    key = "s.label" if by == "label" else "e.predicted"
-    tables, params = source(reader, query, by)
-    means = ", ".join(f"avg(e.{name}) AS {name}" for name in summary_names())
-    return reader.query(
-        f"SELECT {key} AS {by}, count(*) AS n, (count(*) FILTER (WHERE e.correct))::BIGINT AS correct, "
-        f"avg(e.correct::INTEGER) AS accuracy, avg(e.confidence) AS mean_confidence, {means} "
-        f"{tables} GROUP BY {key} ORDER BY {key} NULLS LAST",
-        params,
-    )
+    mask = selected(reader, query)
+    values = column_values(reader, query.target, query.modality, [by, "correct", "confidence", *summary_names()])
+    classes = values.pop(by)
+    group = np.where(classes.data < 0, len(classes.names), classes.data)  # those without a class come last
+    sizes = np.bincount(group if mask is None else group[mask], minlength=len(classes.names) + 1)
+    means = {name: _means(column, group, mask, len(sizes)) for name, column in values.items()}
+    right, accuracy = means.pop("correct")
+    _, confidence = means.pop("confidence")
+    return [
+        {
+            by: classes.names[i] if i < len(classes.names) else None,
+            "n": int(sizes[i]),
+            "correct": int(right[i]),
+            "accuracy": accuracy[i],
+            "mean_confidence": confidence[i],
+            **{name: mean[i] for name, (_, mean) in means.items()},
+        }
+        for i in np.flatnonzero(sizes).tolist()
+    ]
+
+
+def _means(
+    values: Values, group: NDArray[np.integer], mask: Mask | None, groups: int
+) -> tuple[NDArray[np.float64], list[float | None]]:
+    """Sum and mean of a column per group; None where it has no value."""
+    kept = values.filled if mask is None else values.filled & mask
+    mine = group[kept]
+    sums = np.bincount(mine, weights=values.data[kept].astype(np.float64), minlength=groups)
+    counts = np.bincount(mine, minlength=groups)
+    return sums, [total / n if n else None for total, n in zip(sums.tolist(), counts.tolist(), strict=True)]
 
 
 def detections(reader: RunReader, limit: int = 200) -> list[dict[str, Any]]:
