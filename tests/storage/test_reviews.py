@@ -482,6 +482,21 @@ def test_a_read_only_store_can_be_read(tmp_path: Path, made_read_only: Callable[
     assert list((tmp_path / "empty").iterdir()) == []
 
 
+def test_a_read_only_store_that_was_closed_can_be_read(tmp_path: Path, made_read_only: Callable[[Path], None]) -> None:
+    """Then no log lies beside the file, and SQLite could not make one."""
+    (tmp_path / "store").mkdir()
+    writer = Reviews.open(tmp_path / "store")
+    given = writer.give_verdict("run", "s", "unsure", "ann")
+    writer.close()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["reviews.db"]
+    made_read_only(tmp_path / "store")
+    reviews = Reviews.open(tmp_path / "store")
+    for _ in range(3):
+        assert reviews.standing("run") == [given]
+    assert reviews.version()[1] == given.id
+    reviews.close()
+
+
 def test_a_read_only_store_with_a_log_can_be_read(tmp_path: Path, made_read_only: Callable[[Path], None]) -> None:
     """A killed writer leaves reviews.db-wal; what lies only there counts as well."""
     code = (
