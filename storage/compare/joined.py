@@ -14,11 +14,13 @@ from storage.views import segment_alias, view_selects
 
 SHARES = ("mask_share", "box_share", "border_share", "entropy")
 BOTH = ("correct", "confidence", "score", *SHARES)
-CHUNK = 50_000  # samples whose maps are in memory at once: 2 x 196 values of them take 80 MB
+CHUNK = 100_000  # samples whose maps are in memory at once: 2 x 196 values of them take 160 MB
+MEMORY = "1GB"
 VIEWS = ("samples", "explanations", "map_")
 _ATTEMPTS = 5
 # what makes two maps comparable value by value, beside their length
 SAME_GRID = "coalesce(sa.grid_h = sb.grid_h AND sa.grid_w = sb.grid_w, true)"
+SAMPLES = "JOIN a.samples sa ON sa.sample_id = k.id_a JOIN b.samples sb ON sb.sample_id = k.id_b"
 SAME_LAYOUT = {
     "image": SAME_GRID,
     "varied": f"ma.n_valid = mb.n_valid AND {SAME_GRID} AND sa.regions IS NOT DISTINCT FROM sb.regions",
@@ -60,7 +62,7 @@ def joined(a: RunReader, b: RunReader, target: str, modality: str) -> duckdb.Duc
 
 
 def _built(a: RunReader, b: RunReader, target: str, modality: str) -> duckdb.DuckDBPyConnection:
-    con = connect(a.run.folder, b.run.folder)
+    con = connect(a.run.folder, b.run.folder, memory=MEMORY)
     try:
         tables = [_views(con, name, reader) for name, reader in (("a", a), ("b", b))]
         _keys(con, same_data(a.record, b.record), target, modality)
@@ -132,17 +134,28 @@ def _nothing(a: RunReader, b: RunReader, target: str, modality: str) -> str:
 
 def _compare_maps(con: duckdb.DuckDBPyConnection, table: str, kind: str, target: str) -> None:
     """Fill `likeness` from the maps of one table, some samples at a time: all maps together may not fit."""
+    layout, samples = SAME_LAYOUT[kind], SAMPLES
+    if kind == "image" and (one := _one_grid(con)) is not None:  # no need to look at every sample
+        if not one:
+            return
+        layout, samples = "true", ""
     for low_a, high_a, low_b, high_b in _chunks(con):
         con.execute(
             "INSERT INTO likeness SELECT k.id_a, array_cosine_similarity(ma.vec, mb.vec) FROM keys k "
             f"JOIN a.{table} ma ON ma.sample_id = k.id_a JOIN b.{table} mb ON mb.sample_id = k.id_b "
-            "JOIN a.samples sa ON sa.sample_id = k.id_a JOIN b.samples sb ON sb.sample_id = k.id_b "
-            f"WHERE ma.target = $target AND mb.target = $target AND {SAME_LAYOUT[kind]} "
-            "AND k.id_a BETWEEN $low_a AND $high_a "
-            "AND ma.sample_id BETWEEN $low_a AND $high_a AND sa.sample_id BETWEEN $low_a AND $high_a "
-            "AND mb.sample_id BETWEEN $low_b AND $high_b AND sb.sample_id BETWEEN $low_b AND $high_b",
+            f"{samples} WHERE ma.target = $target AND mb.target = $target AND {layout} "
+            "AND k.id_a BETWEEN $low_a AND $high_a AND ma.sample_id BETWEEN $low_a AND $high_a "
+            "AND mb.sample_id BETWEEN $low_b AND $high_b",
             {"target": target, "low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b},
         )
+
+
+def _one_grid(con: duckdb.DuckDBPyConnection) -> bool | None:
+    """Whether the pictures of both runs have one and the same grid; None when it is not one grid in each run."""
+    found = [con.execute(f"SELECT DISTINCT grid_h, grid_w FROM {side}.samples LIMIT 2").fetchall() for side in "ab"]
+    if any(len(grids) != 1 or None in grids[0] for grids in found):
+        return None
+    return found[0] == found[1]
 
 
 def _chunks(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, int, int, int]]:
@@ -164,8 +177,7 @@ def _pairs(con: duckdb.DuckDBPyConnection, target: str, modality: str) -> None:
         f"coalesce(1 - CASE WHEN isfinite(l.similarity) THEN l.similarity END, list_max([{change}]))::FLOAT AS moved, "
         f"{both} FROM keys k JOIN a.explanations ea ON ea.sample_id = k.id_a "
         "JOIN b.explanations eb ON eb.sample_id = k.id_b LEFT JOIN likeness l ON l.id_a = k.id_a "
-        "WHERE ea.target = $target AND eb.target = $target AND ea.modality = $modality AND eb.modality = $modality "
-        "ORDER BY k.id_a",
+        "WHERE ea.target = $target AND eb.target = $target AND ea.modality = $modality AND eb.modality = $modality",
         {"target": target, "modality": modality},
     )
 
