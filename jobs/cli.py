@@ -317,6 +317,29 @@ def suspects(
     emit_json(result.to_json()) if json else say("\n".join(suspect_lines(result)))
 
 
+@app.command("compare")
+def compare_(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="The run that is compared with, as the older one.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Another run of the same dataset.")],
+    store: StoreOption = "audits",
+    target: Annotated[str | None, typer.Option(help="[default: the first that both runs explained]")] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="image or text [default: image where there are pictures]")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Samples that are listed.")] = 50,
+    threshold: Annotated[
+        float, typer.Option(help="Share of the relevancy that must leave the object to be listed (0..1).")
+    ] = 0.2,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Compare two runs of one dataset: changed predictions, and samples whose relevancy moved."""
+    from jobs.compare import compare_runs, compare_text
+
+    document = compare_runs(store, run_a, run_b, target=target, modality=modality, top=top, threshold=threshold)
+    emit_json(document) if json else say(compare_text(document, store))
+
+
 @app.command("list")
 def list_(store: StoreOption = "audits", json: Json = False, verbose: Verbose = False) -> None:
     """All runs of a store, newest first."""
