@@ -1,0 +1,1 @@
+"""Suspects on the pages: the list, its pictures, and the verdicts people give."""
