@@ -7,7 +7,7 @@ read a column. SQL over pieces names only the columns that it reads, and only th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.layout import RunLayout
@@ -17,6 +17,7 @@ from storage.tables import Columns, identifier, part_selects, part_source, table
 from storage.views import Catalog, segment_alias
 
 _MENTIONED = re.compile(r'\b([es])\.("(?:[^"]|"")+"|\w+)')
+VECTOR = 2048  # rows that DuckDB decodes together
 _TABLES = {"e": "explanations", "s": "samples"}
 
 
@@ -73,6 +74,19 @@ class Pieces:
         found = [(piece, _within(wanted, piece.low, piece.high)) for piece in [*self.sealed, *self._tail(tail)]]
         return [(piece, mine) for piece, mine in found if mine]
 
+    def lookups(self, table: str, columns: Sequence[str], ids: Sequence[int], condition: str = "true") -> list[str]:
+        """SELECTs that find the rows of some samples, to be united.
+
+        Neighbours are found together. IN (...) alone, or a join, would decode every vector of the table.
+        """
+        wanted = [column for column in self.columns.get(table, []) if column[0] in columns]
+        return [
+            f"({select} WHERE {near} AND {condition})"
+            for piece, mine in self.holding(ids)
+            if (select := piece.select(table, wanted)) is not None
+            for near in _conditions(mine)
+        ]
+
     def _tail(self, parts: Iterable[PartManifest]) -> list[Piece]:
         """Parts that are not sealed, as one piece."""
         parts = [part for part in parts if part.contents.rows]
@@ -108,3 +122,13 @@ class Pieces:
 
 def _within(ids: Sequence[int], low: int | None, high: int | None) -> list[int]:
     return [i for i in ids if low is not None and high is not None and low <= i <= high]
+
+
+def _conditions(ids: Sequence[int]) -> Iterator[str]:
+    """Conditions that some ascending ids fulfil, one per group of ids that may lie in one vector."""
+    gaps = [k for k in range(1, len(ids)) if ids[k] - ids[k - 1] > VECTOR]
+    for start, stop in zip([0, *gaps], [*gaps, len(ids)], strict=True):
+        mine = ids[start:stop]
+        between = f"sample_id BETWEEN {mine[0]} AND {mine[-1]}"
+        whole = mine[-1] - mine[0] + 1 == len(mine)
+        yield between if whole else f"{between} AND sample_id IN ({', '.join(map(str, mine))})"

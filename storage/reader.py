@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -197,24 +198,14 @@ class RunReader:
     def rows_of(
         self, table: str, ids: Sequence[int], condition: str = "true", params: Sequence[Any] = ()
     ) -> list[dict[str, Any]]:
-        """All columns of the rows of some samples in `samples`, `explanations` or a table of maps, in no order.
-
-        Every row is looked up by itself: IN (...) and joins would decode every vector between them.
-        """
+        """All columns of the rows of some samples in `samples` or `explanations`, in no order."""
 
         def work(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-            pieces = self.pieces
-            columns = pieces.columns.get(table, [])
-            selects = [
-                f"({select} WHERE sample_id BETWEEN {low} AND {high} AND {condition})"
-                for piece, mine in pieces.holding(ids)
-                if (select := piece.select(table, columns)) is not None
-                for low, high in _stretches(mine)
-            ]
+            names = [name for name, _ in self.pieces.columns.get(table, [])]
+            selects = self.pieces.lookups(table, names, ids, condition)
             if not selects:
                 return []
             rows = cursor.execute(" UNION ALL ".join(selects), list(params) * len(selects)).fetchall()
-            names = [name for name, _ in columns]
             return [dict(zip(names, row, strict=True)) for row in rows]
 
         return self.retrying(work)
@@ -258,11 +249,29 @@ class RunReader:
 
         Image maps have h*w values, row by row; text maps one value per token.
         """
-        wanted = list(dict.fromkeys((int(sample_id), str(target)) for sample_id, target in keys))
+        wanted = {(int(sample_id), str(target)) for sample_id, target in keys}
         found: dict[Key, np.ndarray] = {}
         for table in self._map_tables(modality) if wanted else ():
-            found.update(self.retrying(partial(_maps_of_table, wanted, *table)))
+            found.update(self.retrying(partial(self._maps_of_table, wanted, *table)))
         return found
+
+    def _maps_of_table(
+        self, keys: AbstractSet[Key], kind: str, width: int, cursor: duckdb.DuckDBPyConnection
+    ) -> dict[Key, np.ndarray]:
+        """The maps in one table."""
+        ids, targets = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
+        names = ["sample_id", "target", "vec"] if kind == "image" else ["sample_id", "target", "n_valid", "vec"]
+        condition = f"target IN ({', '.join('?' * len(targets))})" if len(targets) > 1 else "target = ?"
+        selects = self.pieces.lookups(f"map_{kind}_{width}", names, ids, condition)
+        if not selects:
+            return {}
+        rows = cursor.sql(" UNION ALL ".join(selects), params=targets * len(selects)).to_arrow_table()
+        if not len(rows):
+            return {}
+        vectors = rows["vec"].combine_chunks().flatten().to_numpy().reshape(len(rows), width)
+        lengths = [width] * len(rows) if kind == "image" else rows["n_valid"].to_pylist()
+        found = zip(rows["sample_id"].to_pylist(), rows["target"].to_pylist(), strict=True)
+        return {key: vectors[i, : lengths[i]] for i, key in enumerate(found) if key in keys}
 
     def _map_tables(self, modality: str) -> list[tuple[str, int]]:
         """Kind and width of the tables that hold maps of a modality."""
@@ -285,35 +294,6 @@ class RunReader:
     ) -> None:
         """Close it."""
         self.close()
-
-
-def _maps_of_table(
-    keys: Sequence[Key], kind: str, width: int, cursor: duckdb.DuckDBPyConnection
-) -> dict[Key, np.ndarray]:
-    """The maps in one table. Keys are joined, as IN (...) would decode every vector of the table."""
-    ids, targets = zip(*keys, strict=True)
-    cursor.register("wanted", pa.table({"row": range(len(keys)), "sample_id": ids, "target": targets}))
-    valid = str(width) if kind == "image" else "m.n_valid"
-    found = cursor.sql(
-        f"SELECT k.row, {valid} AS n, m.vec FROM wanted k JOIN map_{kind}_{width} m "
-        "ON m.sample_id = k.sample_id AND m.target = k.target"
-    ).to_arrow_table()
-    if not len(found):
-        return {}
-    vectors = found["vec"].combine_chunks().flatten().to_numpy().reshape(len(found), width)
-    rows, lengths = found["row"].to_pylist(), found["n"].to_pylist()
-    return {keys[row]: vectors[i, : lengths[i]] for i, row in enumerate(rows)}
-
-
-def _stretches(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(first, last) of runs of neighbouring ids, which are ascending."""
-    first = last = ids[0]
-    for sample_id in ids[1:]:
-        if sample_id > last + 1:
-            yield first, last
-            first = sample_id
-        last = sample_id
-    yield first, last
 
 
 def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnection:
