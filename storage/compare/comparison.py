@@ -12,6 +12,7 @@ import numpy as np
 from storage.compare.joined import BOTH, NothingInCommon, joined, same_data, shared_targets
 from storage.compare.maps import Floats, resampled_similarity
 from storage.errors import StoreError, suggest
+from storage.queries.columns import targets
 from storage.queries.filters import SampleQuery
 from storage.queries.pages import widened
 from storage.reader import RunReader
@@ -35,9 +36,10 @@ def compare(a: RunReader, b: RunReader, target: str | None = None, modality: str
         raise StoreError(f"run {a.run.run_id!r} cannot be compared with itself; name another run of its dataset")
     known = shared_targets(a, b)
     if not known:
+        explained = (", ".join(dict.fromkeys(row["target"] for row in targets(reader)[:8])) for reader in (a, b))
         raise NothingInCommon(
-            f"runs {a.run.run_id!r} and {b.run.run_id!r} explained no target in common; "
-            "make one of them again with the other's --target"
+            f"runs {a.run.run_id!r} and {b.run.run_id!r} have no explained target in common ({' and '.join(explained)}"
+            "); compare two runs of one dataset with the same --target"
         )
     fitting = [key for key in known if target in (None, key[0]) and modality in (None, key[1])]
     if not fitting:

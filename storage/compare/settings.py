@@ -9,7 +9,7 @@ from storage.record import RunRecord
 
 # neither changes a result
 IGNORED = {"part_size", "batch_size", "workers", "launcher", "ray_address", "data_fingerprint", "name", "store"}
-OF_MODEL = ("name", "family", "class", "start_layer", "grid", "image_size", "precision", "parameters", "preprocess")
+OF_MODEL = ("name", "family", "class", "grid", "image_size", "parameters", "preprocess")
 OF_DATASET = ("root", "fingerprint", "samples")
 
 
