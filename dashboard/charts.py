@@ -89,15 +89,13 @@ def confusion(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     """Confusion matrix of rows {label, predicted, n}, and a line about classes that were left out.
 
     Colour is the share of the label's row, the text in a cell is the count. With many classes those
-    with the most errors are shown.
+    with the most errors are shown. A click on a cell selects its point of the second trace; :func:`confusion_axes`
+    tells what its place stands for.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        counts[_name(row["label"]), _name(row["predicted"])] += int(row["n"])
-    everything = sorted({name for pair in counts for name in pair})
-    kept = set(_most_errors(counts, everything))
-    labels = sorted({a for a, _ in counts} & kept)
-    predictions = sorted({b for _, b in counts} & kept)
+    counts = _counts(rows)
+    everything = {name for pair in counts for name in pair}
+    labels, predictions = confusion_axes(rows)
+    kept = {*labels, *predictions}
     sums: Counter[str] = Counter()
     for (label, _), n in counts.items():
         sums[label] += n
@@ -106,6 +104,20 @@ def confusion(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     figure = _matrix(share, table, labels, predictions)
     left_out = len(everything) > len(kept)
     return figure, f"{len(kept)} of {len(everything)} classes shown: those with the most errors." if left_out else ""
+
+
+def confusion_axes(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The labels (rows from the top) and the predictions (columns) that the confusion matrix of these rows has."""
+    counts = _counts(rows)
+    kept = set(_most_errors(counts, sorted({name for pair in counts for name in pair})))
+    return sorted({a for a, _ in counts} & kept), sorted({b for _, b in counts} & kept)
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[_name(row["label"]), _name(row["predicted"])] += int(row["n"])
+    return counts
 
 
 def _most_errors(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> list[str]:
@@ -127,20 +139,44 @@ def _matrix(share: Floats, table: Floats, labels: Sequence[str], predictions: Se
             zmax=1,
             text=table,
             texttemplate="%{text:.0f}" if table.size <= 400 else None,
-            customdata=[[[plain(a, 60), plain(b, 60)] for b in predictions] for a in labels],
             xgap=2,
             ygap=2,
             showscale=False,
-            hovertemplate="label %{customdata[0]}<br>predicted %{customdata[1]}<br>"
-            "%{text:,.0f} samples, %{z:.1%} of the label<extra></extra>",
+            hoverinfo="skip",
         )
     )
+    figure.add_trace(_cell_points(share, table, labels, predictions))
     _category_axis(figure.update_xaxes, predictions, "predicted")
     _category_axis(figure.update_yaxes, labels, "label")
     figure.update_xaxes(side="bottom", tickangle=-35)
     figure.update_yaxes(autorange="reversed")
-    figure.update_layout(height=max(260, 90 + 30 * len(labels)), margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    figure.update_layout(
+        height=max(260, 90 + 30 * len(labels)),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        hovermode="closest",
+        hoverdistance=-1,  # the nearest point answers anywhere in its cell
+    )
     return figure
+
+
+def _cell_points(share: Floats, table: Floats, labels: Sequence[str], predictions: Sequence[str]) -> go.Scatter:
+    """An invisible point per cell: plotly selects no cell of a heat map, but a point over it."""
+    places = [(row, column) for row in range(len(labels)) for column in range(len(predictions))]
+    return go.Scatter(
+        x=[column for _, column in places],
+        y=[row for row, _ in places],
+        mode="markers",
+        marker={"size": 26, "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+        customdata=[
+            [plain(labels[row], 60), plain(predictions[column], 60), table[row, column], share[row, column]]
+            for row, column in places
+        ],
+        hovertemplate="label %{customdata[0]}<br>predicted %{customdata[1]}<br>"
+        "%{customdata[2]:,.0f} samples, %{customdata[3]:.1%} of the label<extra></extra>",
+    )
 
 
 def _name(value: Any) -> str:
@@ -160,8 +196,13 @@ def _category_axis(update: Any, names: Sequence[str], title: str) -> None:
     )
 
 
-def histogram(bins: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
-    """Bars of bins {low, high, n}."""
+def histogram(
+    bins: Sequence[Mapping[str, Any]], title: str, *, clickable: bool = False, height: int = 230
+) -> go.Figure:
+    """Bars of bins {low, high, n}.
+
+    ``clickable`` adds an invisible bar of full height over each that is not empty, so that low ones can be hit.
+    """
     low, high = [float(b["low"]) for b in bins], [float(b["high"]) for b in bins]
     counts = [int(b["n"]) for b in bins]
     figure = go.Figure(
@@ -174,8 +215,14 @@ def histogram(bins: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
             hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}<br>%{y:,} samples<extra></extra>",
         )
     )
+    if clickable:
+        figure.update_traces(
+            selected_marker_opacity=1, unselected_marker_opacity=1, hoverinfo="skip", hovertemplate=None
+        )
+        figure.add_trace(_full_bars(figure.data[0], counts))
     figure.update_layout(
-        height=230,
+        height=height,
+        barmode="overlay",
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         showlegend=False,
         bargap=0,
@@ -183,6 +230,20 @@ def histogram(bins: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
         yaxis={"title": "samples", "fixedrange": True, "dtick": 1 if max(counts, default=0) <= 4 else None},
     )
     return figure
+
+
+def _full_bars(bars: go.Bar, counts: Sequence[int]) -> go.Bar:
+    """Invisible bars over those of a histogram: as high as the highest, none over an empty bin."""
+    return go.Bar(
+        x=bars.x,
+        y=[max(counts, default=0) if n else 0 for n in counts],
+        width=bars.width,
+        marker={"opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        customdata=[[*ends, n] for ends, n in zip(bars.customdata, counts, strict=True)],
+        hovertemplate="%{customdata[0]:.4g} to %{customdata[1]:.4g}<br>%{customdata[2]:,} samples<extra></extra>",
+    )
 
 
 def top_classes(names: Sequence[str], probabilities: Sequence[float], label: str | None) -> go.Figure:

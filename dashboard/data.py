@@ -98,6 +98,11 @@ class Run:
         """Whether relevancy lies on words."""
         return any("text" in modalities for modalities in self.targets().values())
 
+    @property
+    def has_features(self) -> bool:
+        """Whether samples can be compared by what the model looked at."""
+        return bool(self.reader.snapshot.contents.feature_widths)
+
     def suspects(self) -> Suspects:
         """The suspects as they are on disk now; empty when they were never looked for."""
         try:
@@ -161,6 +166,10 @@ class Run:
         """(previous id, next id, position from 1, total) of a sample within a query."""
         return cast("tuple[int | None, int | None, int | None, int]", self._ask("neighbours", query, sample_id))
 
+    def similar(self, sample_id: int, target: str, modality: str, limit: int) -> list[Row]:
+        """{sample_id, similarity} of the nearest other samples, most similar first."""
+        return cast("list[Row]", self._ask("similar", sample_id, target, modality, limit))
+
     def maps(self, keys: list[tuple[int, str]], modality: str) -> Mapping[tuple[int, str], NDArray[np.floating]]:
         """Raw relevancy per (sample_id, target); not cached here, the painted pictures are."""
         return self.reader.maps(keys, modality)
@@ -204,6 +213,7 @@ QUERIES: dict[str, Callable[..., Any]] = {
             "number_range",
             "sample",
             "neighbours",
+            "similar",
             "targets",
             "failures",
         )

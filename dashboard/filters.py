@@ -38,7 +38,7 @@ def in_words(condition: Filter, info: ColumnInfo | None) -> str:
     if condition.op == "not_null":
         return f"{name} is given"
     if condition.op == "between" and isinstance(value, tuple):
-        return f"{name} {_short(value[0])} to {_short(value[1])}"
+        return f"{name} {_interval(value[0], value[1])}"
     if condition.op == "in" and isinstance(value, tuple):
         return f"{name}: {clip(', '.join(map(str, value)), 60)}"
     if condition.column == "correct":
@@ -178,5 +178,13 @@ def _text(info: ColumnInfo) -> None:
     )
 
 
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _interval(low: object, high: object) -> str:
+    """Both ends with as many digits as tell them apart."""
+    if low == high:
+        return f"is {_short(low)}"
+    digits = next((n for n in (3, 4, 5, 6) if _short(low, n) != _short(high, n)), 9)
+    return f"{_short(low, digits)} to {_short(high, digits)}"
+
+
+def _short(value: object, digits: int = 3) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

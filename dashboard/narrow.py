@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import reviews
 from dashboard.data import Row, Run
 from dashboard.selection import Selection, clip
-from storage import SampleQuery, StoreError, queries
+from storage import RunReader, SampleQuery, StoreError, queries
 
 
 def narrowed(run: Run, chosen: Selection) -> tuple[SampleQuery, list[str]]:
@@ -42,7 +43,10 @@ def _tagged(run: Run, chosen: Selection) -> Found:
     """The samples with any of the tags."""
     if not chosen.tags:
         return None, ""
-    found = [reviews.of(run.store).tagged(run.id, tag) for tag in chosen.tags]
+    try:
+        found = [reviews.of(run.store).tagged(run.id, tag) for tag in chosen.tags]
+    except StoreError as problem:
+        return None, f"{problem}; the tags were left out."
     return np.unique(np.concatenate(found)), ""
 
 
@@ -51,9 +55,14 @@ def _found_by_sql(run: Run, chosen: Selection) -> Found:
     if not chosen.sql:
         return None, ""
     try:
-        return queries.sql_ids(run.reader, chosen.sql), ""
+        return _sql_ids(str(run.store), run.id, run.reader.version, chosen.sql, run.reader), ""
     except StoreError as problem:
         return None, f"{problem}; the query was left out."
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)  # not copied at each use, as data would be; nobody writes to it
+def _sql_ids(store: str, run: str, version: str, sql: str, _reader: RunReader) -> NDArray[np.int64]:
+    return queries.sql_ids(_reader, sql)
 
 
 def suspect(run: Run, name: str) -> Row | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from dashboard import charts, data, frame, listing, state
 from dashboard.data import Row, Run
+from dashboard.samples import chips, clicks, saved
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.words import literal
-from storage import Filter, Progress
+from storage import ColumnInfo, Filter, Progress, SampleQuery
 
 PERCENT = {  # columns of the table of classes that are shares: title and meaning
     "accuracy": ("Accuracy", "Right predictions among the samples with this label."),
@@ -30,8 +32,8 @@ HISTOGRAMS = {
 }
 
 
-def headline(progress: Progress, classes: list[Row]) -> None:
-    """Numbers of the whole run."""
+def headline(progress: Progress, classes: list[Row], narrowed: bool) -> None:
+    """Numbers of the whole run; the accuracy is that of the samples that are shown."""
     total = int(progress.samples or progress.explained + progress.failed)
     judged = [row for row in classes if row["accuracy"] is not None]
     right, n = sum(int(row["correct"]) for row in judged), sum(int(row["n"]) for row in judged)
@@ -43,7 +45,8 @@ def headline(progress: Progress, classes: list[Row]) -> None:
             "Accuracy",
             f"{right / n:.1%}" if n else "no labels",
             border=True,
-            help="Right predictions among the explained samples with a label.",
+            help="Right predictions among the explained samples with a label"
+            + (", as far as they match what is chosen." if narrowed else "."),
         )
     st.plotly_chart(
         charts.coverage(progress.explained, progress.failed, total),
@@ -94,7 +97,7 @@ def objects(run: Run, chosen: Selection) -> None:
     found = run.detections()
     if not found:
         return
-    st.subheader("Objects found")
+    st.subheader("Objects found", help="In the whole run." if chosen.narrowed else None)
     picked = choose_row(
         [{**row, "mean_confidence": _percent(row["mean_confidence"])} for row in found],
         {
@@ -145,36 +148,58 @@ def class_links(chosen: Selection, row: Row) -> None:
             )
 
 
-def confusion(run: Run, chosen: Selection) -> None:
-    """Label against prediction."""
+def confusion(run: Run, query: SampleQuery, chosen: Selection) -> None:
+    """Label against prediction; a click on a cell opens its samples."""
     st.subheader("Confusion")
-    rows = run.confusion(chosen.query)
+    rows = run.confusion(query)
     if not rows:
         st.info("These samples have labels but no predictions to compare them with.", icon=":material/info:")
         return
     figure, note = charts.confusion(rows)
     wrong = sum(int(row["n"]) for row in rows if row["label"] != row["predicted"])
-    st.plotly_chart(
-        figure, config=charts.CONFIG, alt=f"Confusion matrix of label against prediction; {wrong} wrong predictions"
+    event = st.plotly_chart(
+        figure,
+        config=charts.CONFIG,
+        key=clicks.key("confusion"),
+        on_select="rerun",
+        selection_mode="points",
+        alt=f"Confusion matrix of label against prediction; {wrong} wrong predictions",
     )
-    st.caption(f"Colour: share of the samples with that label. {note}")
+    st.caption(f"Colour: share of the samples with that label. Click a cell to open its samples. {note}")
+    conditions = clicks.cell(event, rows)
+    if conditions is not None:
+        for condition in conditions:
+            chosen = chosen.with_filter(condition.column, condition)
+        open_samples(chosen)
 
 
-def histograms(run: Run, chosen: Selection, samples: int) -> None:
-    """Distributions of the score, the confidence and relevancy summaries."""
+def open_samples(chosen: Selection) -> None:
+    """Leave for the samples of a selection."""
+    clicks.follow(chosen)
+    st.switch_page("app_pages/samples.py", query_params=state_to_params(chosen))
+
+
+def histograms(run: Run, query: SampleQuery, chosen: Selection, samples: int) -> None:
+    """Distributions of the score, the confidence and relevancy summaries; a click on a bar opens its samples."""
     columns = run.columns()
     bins = min(30, max(8, round(2 * samples**0.5)))
-    filled = {name: run.histogram(chosen.query, name, bins) for name in HISTOGRAMS if name in columns}
+    filled = {name: run.histogram(query, name, bins) for name in HISTOGRAMS if name in columns}
     st.subheader("Distributions")
+    st.caption("Click a bar to open its samples.")
     with st.grid(2, min_column_width=320, gap=("xsmall", "large")):
         for name in [n for n, bins in filled.items() if bins][:4]:
             n = sum(int(b["n"]) for b in filled[name])
-            st.plotly_chart(
-                charts.histogram(filled[name], HISTOGRAMS[name]),
+            event = st.plotly_chart(
+                charts.histogram(filled[name], HISTOGRAMS[name], clickable=True),
                 config=charts.CONFIG,
-                key=f"bins_{name}",
+                key=clicks.key(f"bins_{name}"),
+                on_select="rerun",
+                selection_mode="points",
                 alt=f"Histogram over {n} samples: {HISTOGRAMS[name]}",
             )
+            condition = clicks.bar(event, filled[name], name)
+            if condition is not None:
+                open_samples(chosen.with_filter(name, condition))
 
 
 def failures(run: Run, progress: Progress) -> None:
@@ -244,28 +269,42 @@ def others(runs: list[Row], chosen: Selection) -> None:
         st.caption("Tick a run to open it.")
 
 
-def page() -> None:
-    """The whole page."""
-    run, chosen, progress = frame.run(), state.current(), frame.run().progress()
-    whole = Selection(run=chosen.run, target=chosen.target, modality=chosen.modality, look=chosen.look)  # no filters
-    st.title("Overview")
+def heading(run: Run, columns: Mapping[str, ColumnInfo], chosen: Selection) -> None:
+    """The title, what narrows the samples, and what the run is."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Overview", width="content")
+        chips.draw(run, columns, chosen)
     record = run.record
     names = [run.id, str(record.model.get("name", "")), str(record.dataset.get("root", ""))]
     st.text("  ·  ".join(clip(name, 90) for name in names if name))
+
+
+def page() -> None:
+    """The whole page."""
+    run, chosen, progress = frame.run(), state.current(), frame.run().progress()
+    with st.sidebar:
+        saved.popover(run, "overview")
     if not progress.explained:
+        heading(run, {}, chosen)
         frame.no_samples(run)
         failures(run, progress)
         return
-    classes = run.class_summary(whole.query)
-    headline(progress, classes)
+    heading(run, run.columns(), chosen)
+    query = frame.query(chosen)
+    classes = run.class_summary(query)
+    matches = sum(int(row["n"]) for row in classes)
+    headline(progress, classes, chosen.narrowed)
+    if chosen.narrowed:
+        st.caption(f"Below: the {matches:,} of {progress.explained:,} explained samples that match.")
     if any(row["label"] is not None for row in classes):
         grid = st.grid(2, min_column_width=380, gap=("small", "large"))
         with grid.cell():
-            confusion(run, whole)
+            confusion(run, query, chosen)
         with grid.cell():
-            class_table(whole, classes)
-    objects(run, whole)
-    histograms(run, whole, progress.explained)
+            class_table(chosen, classes)
+    objects(run, chosen)
+    if matches:
+        histograms(run, query, chosen, matches)
     failures(run, progress)
     others(data.runs(run.store), chosen)
     settings(run)

@@ -10,9 +10,10 @@ import streamlit as st
 
 from dashboard import charts, filters, frame, looks, state, tiles, words
 from dashboard.data import Row, Run
+from dashboard.samples import chips, saved, similar, tagging
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.tiles import MissingPicture
-from storage import ColumnInfo, StoreError
+from storage import ColumnInfo, SampleQuery, StoreError
 
 SIDE = 900  # pixels of the longer side of the large picture
 MAX_TARGETS = 3  # side by side
@@ -36,9 +37,15 @@ def goto(sample_id: int | None) -> None:
         state.change(sample=sample_id)
 
 
-def steps(run: Run, chosen: Selection, sample_id: int) -> None:
-    """Previous and next under the current filters and order, and the way back to the gallery."""
-    before, after, position, total = run.neighbours(chosen.query, sample_id)
+def goto_position(run: Run, query: SampleQuery, position: int) -> None:
+    """Choose the sample at a place of the order, from 1."""
+    found = run.page(query, position, 1)
+    goto(int(found[0]["sample_id"]) if found else None)
+
+
+def steps(run: Run, query: SampleQuery, chosen: Selection, sample_id: int) -> None:
+    """Previous and next under all that narrows and in the order, any place of it, and the way back to the gallery."""
+    before, after, position, total = run.neighbours(query, sample_id)
     page = (position - 1) // chosen.size + 1 if position else chosen.page
     back = replace(chosen, page=page, sample=None)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -69,7 +76,20 @@ def steps(run: Run, chosen: Selection, sample_id: int) -> None:
             key="next",
         )
         place = f"{position:,} of {total:,}" if position else f"not among the {total:,} samples of the current filters"
-        st.caption(f"{place}{', filtered' if chosen.filters else ''}", width="content")
+        st.caption(f"{place}{', filtered' if chosen.narrowed else ''}", width="content")
+        if total > 1:
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                st.caption("Go to", width="content")
+                st.number_input(
+                    "Go to position",
+                    1,
+                    total,
+                    step=1,
+                    width=130,
+                    label_visibility="collapsed",
+                    **state.control("goto_position", position, lambda k: goto_position(run, query, k or 1)),
+                )
+        chips.draw(run, run.columns(), chosen)
 
 
 def heading(sample: Row, main: Row) -> None:
@@ -277,14 +297,16 @@ def missing(chosen: Selection, problem: str) -> None:
     )
 
 
-def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> None:
+def show(run: Run, query: SampleQuery, chosen: Selection, sample: Row, explanations: list[Row]) -> None:
     """All there is about one sample."""
     targets = [t for t in run.targets() if any(row["target"] == t for row in explanations)]
     explanations = sorted(explanations, key=lambda row: (targets.index(row["target"]), row["modality"]))
     main = next((row for row in explanations if row["target"] == chosen.target), explanations[0])
     detected = str(main["target"]).startswith("detection:")
-    steps(run, chosen, int(sample["sample_id"]))
+    number = int(sample["sample_id"])
+    steps(run, query, chosen, number)
     heading(sample, main)
+    tagging.of_sample(run, chosen, number)
     if not run.has_pictures:
         reading(run, sample, explanations, main, chosen)
         return
@@ -314,6 +336,7 @@ def show(run: Run, chosen: Selection, sample: Row, explanations: list[Row]) -> N
         facts(sample, main)
         classes(run, sample, main)
         text(run, sample, texts, chosen)
+    similar.draw(run, chosen, number)
     values(run.columns(), sample, [row for row in explanations if not detected or row is main])
 
 
@@ -342,6 +365,7 @@ def reading(run: Run, sample: Row, explanations: list[Row], main: Row, chosen: S
     with grid.cell():
         facts(sample, main)
         classes(run, sample, main)
+    similar.draw(run, chosen, int(sample["sample_id"]))
     values(run.columns(), sample, explanations)
 
 
@@ -352,9 +376,12 @@ def page() -> None:
         st.title("Sample")
         frame.no_samples(run)
         return
+    with st.sidebar:
+        saved.popover(run, "sample")
+    query = frame.query(chosen)
     if chosen.sample is None:
         everything = Selection(run=chosen.run, target=chosen.target, modality=chosen.modality)
-        first = run.page(chosen.query, 1, 1) or run.page(everything.query, 1, 1)
+        first = run.page(query, 1, 1) or run.page(everything.query, 1, 1)
         state.change(sample=int(first[0]["sample_id"]))
         state.write_url()
         chosen = state.current()
@@ -363,7 +390,7 @@ def page() -> None:
     except StoreError as problem:
         missing(chosen, f"{problem}.")
         return
-    show(run, chosen, found["sample"], found["explanations"])
+    show(run, query, chosen, found["sample"], found["explanations"])
 
 
 page()

@@ -1,0 +1,1 @@
+"""What the Samples, Sample and Overview pages are made of."""
