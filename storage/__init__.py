@@ -13,6 +13,7 @@ from storage.errors import (
     UnknownColumn,
     UnknownRun,
 )
+from storage.faithfulness import about_faithfulness, read_faithfulness, write_faithfulness
 from storage.overview import list_runs, run_row
 from storage.parts import parts_table
 from storage.progress import Progress
@@ -65,16 +66,19 @@ __all__ = [
     "TagChange",
     "UnknownColumn",
     "UnknownRun",
+    "about_faithfulness",
     "agreement_of",
     "list_runs",
     "metadata_column_names",
     "part_schema",
     "parts_table",
     "queries",
+    "read_faithfulness",
     "read_suspects",
     "run_row",
     "suspects_lock",
     "team_verdict",
+    "write_faithfulness",
     "write_suspects",
 ]
 

@@ -600,6 +600,32 @@ SUSPECT_COLUMNS: tuple[Column, ...] = (
     Column("sample_ids", pa.list_(_I64), "identifiers", "The samples, strongest first.", required=True),
 )
 
+FAITHFULNESS_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "method", _STR, "name", "The explanation method that was tested; 'random' for a random order.", required=True
+    ),
+    Column("modality", _STR, "image or text", "Which input was changed.", required=True),
+    Column(
+        "test",
+        _STR,
+        "name",
+        "What was done, such as perturbation positive (the most relevant first) or negative (the least relevant first).",
+        required=True,
+    ),
+    Column(
+        "steps",
+        pa.list_(_F64),
+        "share 0..1",
+        "How much of the input was changed, point by point of the curve; empty for tests without a curve.",
+        required=True,
+    ),
+    Column(
+        "values", pa.list_(_F64), "as the test", "What was measured at every step, a mean over samples.", required=True
+    ),
+    Column("auc", _F64, "as the test", "Area under the curve; for tests without a curve the measured number itself."),
+    Column("n", _I64, "samples", "How many samples were tested.", required=True),
+)
+
 META_COLUMNS: tuple[Column, ...] = (
     Column("schema_version", _I32, "number", "Version of this schema."),
     Column("run_id", _STR, "name", "The run the segment belongs to."),
@@ -658,6 +684,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "failures": FAILURE_COLUMNS,
     "suspects": SUSPECT_COLUMNS,
+    "faithfulness": FAITHFULNESS_COLUMNS,
     "rollup_class": ROLLUP_COLUMNS,
     "meta": META_COLUMNS,
 }

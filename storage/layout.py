@@ -36,6 +36,11 @@ class RunLayout:
         return self.folder / "suspects.parquet"
 
     @property
+    def faithfulness(self) -> Path:
+        """The results of evaluating the explanations; replaced as a whole."""
+        return self.folder / "faithfulness.parquet"
+
+    @property
     def suspects_lock(self) -> Path:
         """Held (flock) while suspects are looked for."""
         return self.folder / "suspects.lock"
