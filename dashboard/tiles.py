@@ -93,7 +93,7 @@ def laid_out(run: Run, row: Row, relevancy: NDArray[np.floating] | None) -> NDAr
 
 
 def box_of(row: Row) -> Box | None:
-    """The box of a detection."""
+    """The box of a detection, or of the cue of a suspect."""
     box = row.get("box")
     if not isinstance(box, list) or len(box) != 4:  # an earlier run may have metadata of this name
         return None
@@ -199,7 +199,7 @@ def _key(run: Run, row: Row, look: Look | None, theme: str) -> str:
         source = (0, 0)
     painted: tuple[Any, ...] = ("thumbnail",)
     if look is not None:
-        painted = (theme, row["target"], look.mode)
+        painted = (theme, row["target"], look.mode, box_of(row))
         painted += (look.colormap,) if look.mode != "original" else ()
         painted += (look.opacity,) if look.mode == "overlay" else ()
     parts = (
