@@ -609,7 +609,7 @@ FAITHFULNESS_COLUMNS: tuple[Column, ...] = (
         "test",
         _STR,
         "name",
-        "What was done, such as perturbation positive (the most relevant first) or negative (the least relevant first).",
+        "What was done, such as perturbation positive (most relevant first) or negative (least relevant first).",
         required=True,
     ),
     Column(
