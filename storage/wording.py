@@ -137,7 +137,7 @@ def headline(row: Row) -> str:
         ranked = sorted(effects.items(), key=lambda item: item[1][second] - item[1][first])
         best = min(ranked, key=lambda item: item[1]["verdict"] != "verified")[0]
         return _pair_effect(row, best) if of_pairs(row) else _short(row, best)
-    return _accuracy(row) or count_line(row)
+    return accuracy_line(row) or count_line(row)
 
 
 def evidence_lines(row: Row) -> list[str]:
@@ -159,6 +159,17 @@ def brief_lines(row: Row) -> list[str]:
     called = _share(row, "called")
     elsewhere = f"seen in {called['n']} photos of other classes, {called['k']} of them called {row['class_name']}"
     return [*lines, *_untested(row), *_views(row), *([elsewhere] if called["n"] else [])]
+
+
+def accuracy_line(row: Row) -> str:
+    """Accuracy inside the class with and without the cue; empty without labels."""
+    inside, outside = _share(row, "accuracy_with"), _share(row, "accuracy_without")
+    if not inside["n"] or not outside["n"]:
+        return ""
+    return (
+        f"with the cue {inside['k'] / inside['n']:.0%} of {inside['n']} samples of {row['class_name']} are right, "
+        f"without it {outside['k'] / outside['n']:.0%} of {outside['n']}"
+    )
 
 
 def chance_line(about: Mapping[str, Any]) -> str:
@@ -233,7 +244,7 @@ def _pair_effect(row: Row, which: str) -> str:
 def _consequences(row: Row) -> list[str]:
     """What the labels say: accuracy with and without the cue, errors elsewhere, how many right answers show it."""
     called, without, leaning = (_share(row, which) for which in ("called", "called_without", "leaning"))
-    lines = [_accuracy(row)]
+    lines = [accuracy_line(row)]
     if called["n"]:
         line = f"errors elsewhere: of {called['n']} samples of other classes with the cue {called['k']} are called "
         line += f"{row['class_name']}"
@@ -241,17 +252,6 @@ def _consequences(row: Row) -> list[str]:
     if leaning["n"]:
         lines.append(f"{leaning['k']} of the {leaning['n']} right answers of the class show the cue")
     return [line for line in lines if line]
-
-
-def _accuracy(row: Row) -> str:
-    """Accuracy inside the class with and without the cue; empty without labels."""
-    inside, outside = _share(row, "accuracy_with"), _share(row, "accuracy_without")
-    if not inside["n"] or not outside["n"]:
-        return ""
-    return (
-        f"with the cue {inside['k'] / inside['n']:.0%} of {inside['n']} samples of {row['class_name']} are right, "
-        f"without it {outside['k'] / outside['n']:.0%} of {outside['n']}"
-    )
 
 
 def _share(row: Row, which: str) -> Mapping[str, Any]:
