@@ -1,0 +1,138 @@
+"""Where the model looks in the members, in the other samples of the class, and the difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import charts, colormaps, overlays, state
+from dashboard.evidence.compared import compared, others_name
+from dashboard.evidence.shown import theme
+from dashboard.evidence.subject import Subject
+from storage.queries import members as queries
+
+Floats = NDArray[np.floating]
+# Purple to orange: the order and the sides stay apart for colour-blind people (ColorBrewer's PuOr; Apache licence)
+LESS, MORE = ("#2d004b", "#542788", "#8073ac", "#b2abd2"), ("#fdb863", "#e08214", "#b35806", "#7f3b08")
+LESS_DARK, MORE_DARK = ("#d8daeb", "#b2abd2", "#8073ac", "#54428e"), ("#8f4a0a", "#c9700f", "#f29b3a", "#fee0b6")
+MIDDLE = {"light": "#f4f4f4", "dark": "#20262d"}
+
+
+@dataclass(frozen=True)
+class MeanMaps:
+    """Mean share of the relevancy in each cell [h, w] of n members and of other samples; each map counts alike."""
+
+    members: Floats
+    others: Floats
+    n_members: int
+    n_others: int
+    note: str = ""
+
+    @property
+    def difference(self) -> Floats:
+        """How much more of the relevancy lies in each cell of the members."""
+        return self.members - self.others
+
+
+def shares(maps: Floats) -> Floats:
+    """Maps [n, cells] as shares of their sum; what speaks against the score counts as none, empty maps are left out."""
+    positive = np.clip(np.nan_to_num(np.asarray(maps, dtype=np.float64)), 0, None)
+    sums = positive.sum(axis=1)
+    return positive[sums > 0] / sums[sums > 0, None]
+
+
+def mean_maps(subject: Subject) -> MeanMaps | None:
+    """The maps of at most 1000 members and others; None where maps form no common grid."""
+    chosen, reader = subject.ask(compared), subject.run.reader
+    if subject.modality != "image" or not reader.map_widths("image"):
+        return None
+    members, others = (
+        shares(queries.maps_of(reader, ids, subject.target)[1]) for ids in (chosen.members, chosen.others)
+    )
+    if not len(members) or not len(others):
+        return None
+    shape = overlays.grid_shape(members.shape[1], subject.run.grid)
+    if shape is None:
+        return None
+    return MeanMaps(
+        members.mean(axis=0).reshape(shape), others.mean(axis=0).reshape(shape), len(members), len(others), chosen.note
+    )
+
+
+def diverging(ground: str) -> list[tuple[float, str]]:
+    """A plotly colour scale whose middle is the ground, 'light' or 'dark'."""
+    less, more = (LESS, MORE) if ground == "light" else (LESS_DARK, MORE_DARK)
+    colors = [*less, MIDDLE[ground], *more]
+    return [(i / (len(colors) - 1), color) for i, color in enumerate(colors)]
+
+
+def heat(values: Floats, scale: list[tuple[float, str]], low: float, high: float, what: str) -> go.Figure:
+    """A map [h, w] of shares as a chart with its scale below."""
+    rows, columns = values.shape
+    figure = go.Figure(
+        go.Heatmap(
+            z=values * 100,
+            x=list(range(1, columns + 1)),
+            y=list(range(1, rows + 1)),
+            zmin=low * 100,
+            zmax=high * 100,
+            colorscale=scale,
+            colorbar={
+                "orientation": "h",
+                "thickness": 10,
+                "y": -0.03,
+                "yanchor": "top",
+                "ticksuffix": " %",
+                "nticks": 5,
+                "outlinewidth": 0,
+            },
+            hovertemplate=f"row %{{y}}, column %{{x}}<br>{what}: %{{z:.2f}} % of the relevancy<extra></extra>",
+        )
+    )
+    figure.update_xaxes(visible=False, fixedrange=True, constrain="domain")
+    figure.update_yaxes(visible=False, fixedrange=True, autorange="reversed", scaleanchor="x", constrain="domain")
+    figure.update_layout(height=310, margin={"l": 4, "r": 4, "t": 4, "b": 34})
+    return figure
+
+
+def strongest(values: Floats) -> str:
+    """The cell with the highest value, for who cannot see the map."""
+    row, column = np.unravel_index(int(np.argmax(values)), values.shape)
+    return f"most in row {row + 1} of {values.shape[0]}, column {column + 1} of {values.shape[1]}"
+
+
+def draw(subject: Subject) -> None:
+    """Three maps side by side."""
+    if subject.modality != "image":
+        return
+    st.subheader("Where the model looks")
+    found = subject.ask(mean_maps)
+    if found is None:
+        st.caption(
+            "There is no mean map: the maps of this run form no common grid, or there is nothing to compare with."
+        )
+        return
+    scale = colormaps.plotly_scale(state.current().look.colormap)
+    top = float(max(found.members.max(), found.others.max()))
+    most = float(np.abs(found.difference).max()) or 1e-9
+    rest = others_name(subject)
+    grid = st.grid(3, min_column_width=220, gap="medium", key="mean_maps")
+    drawn = (
+        ("members", f"Members ({found.n_members:,})", found.members, scale, 0.0, top),
+        ("others", f"{rest[:1].upper()}{rest[1:]} ({found.n_others:,})", found.others, scale, 0.0, top),
+        ("difference", "Difference: orange where members draw more", found.difference, diverging(theme()), -most, most),
+    )
+    for key, title, values, colors, low, high in drawn:
+        with grid.cell():
+            st.text(title, wrap=False, width="stretch")
+            st.plotly_chart(
+                heat(values, colors, low, high, "more than others" if key == "difference" else "mean"),
+                config=charts.CONFIG,
+                key=f"mean_{key}",
+                alt=f"Mean map, {title}: {strongest(values)}",
+            )
+    st.caption(f"Mean share of a picture's relevancy in each cell; every picture counts alike. {found.note}".rstrip())
