@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,22 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(store: Path, log: Path) -> Iterator[str]:
-    """Serve a store on a free port; yields the URL once the server is healthy."""
-    port = free_port()
+def server(
+    store: Path,
+    log: Path,
+    *options: str,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Serve a store on a free port, with options of the dashboard; yields the URL once the server is healthy."""
+    port = port or free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command(store, "127.0.0.1", port),
+            command(store, "127.0.0.1", port, options),
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
         try:
             wait_healthy(f"http://127.0.0.1:{port}", process, log)
