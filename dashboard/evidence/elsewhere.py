@@ -76,8 +76,8 @@ def draw(subject: Subject) -> None:
         leaning = told.get("leaning") or {}
         if leaning.get("n"):
             st.text(
-                f"{leaning['k']:,} of the {leaning['n']:,} right answers of {subject.class_name} show the cue "
-                f"({intervals.share(leaning['k'], leaning['n']).percent()})."
+                f"{leaning['k']:,} of the {leaning['n']:,} right answers of {subject.class_name} show the cue"
+                f": {intervals.share(leaning['k'], leaning['n']).percent()}."
             )
         st.caption("By the labels; lines: 95 % Wilson interval. Filled: with the cue; open: without it.")
     some = subject.ask(found)
@@ -100,11 +100,16 @@ def elsewhere(subject: Subject, some: Elsewhere) -> None:
         return
     total, known = int(subject.evidence.get("elsewhere") or len(subject.elsewhere)), len(subject.elsewhere)
     if subject.of_pairs:
-        said = f"{total:,} other pairs show the cue and do not go with it."
+        said = (
+            "other pair shows the cue and does not go with it"
+            if total == 1
+            else ("other pairs show the cue and do not go with it")
+        )
     else:
-        said = f"{total:,} samples show the cue and are called something else than {subject.class_name}."
-    st.text(said)
+        said = "sample shows the cue and is called" if total == 1 else "samples show the cue and are called"
+        said += f" something else than {subject.class_name}"
+    st.text(f"{total:,} {said}.")
     shown.samples(subject, subject.rows(some.others), "elsewhere", columns=6)
     count = min(known, MAX_VALUES)
-    label = f"All {total:,} in Samples" if count == total else f"{count:,} of the {total:,} in Samples"
+    label = "Open in Samples" if count == total else f"{count:,} of the {total:,} in Samples"
     shown.to_samples(label, shown.of_ids(subject, subject.elsewhere.tolist()))

@@ -126,8 +126,8 @@ def pictures(subject: Subject) -> None:
     which = (
         "The cells are exactly those of the test."
         if exact
-        else "A sketch: the test looked at every cell of the picture, here the box around the cue is filled where it is "
-        "small, else those of the most relevant patches that surely show the cue."
+        else "A sketch: the test looked at every cell of the picture, here the box around the cue is filled where it "
+        "is small, else those of the most relevant patches that surely show the cue."
     )
     st.caption(f"{which} The test also continues the surroundings into the cue, and takes the mean of the three fills.")
 
