@@ -1,0 +1,1 @@
+"""Two runs side by side: what is asked of the store, charts, and one tile per sample."""
