@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import storage
 from storage import ColumnInfo, Progress, RunReader, RunRecord, SampleQuery, Store, Suspects, queries
+from storage.queries.evidence import deletion_checks
 
 Row = dict[str, Any]
 
@@ -174,6 +175,10 @@ class Run:
         """Raw relevancy per (sample_id, target); not cached here, the painted pictures are."""
         return self.reader.maps(keys, modality)
 
+    def deletion_checks(self) -> list[Row]:
+        """The falls of the score that the job measured beside random; empty unless it was made with --evidence."""
+        return cast("list[Row]", self._ask("deletion_checks"))
+
     def failures(self, size: int = 1000) -> list[Row]:
         """The first skipped samples, with the reason."""
         return cast("list[Row]", self._ask("failures", 1, size))
@@ -199,6 +204,7 @@ def failure_counts(reader: RunReader) -> list[Row]:
 
 QUERIES: dict[str, Callable[..., Any]] = {
     "failure_counts": failure_counts,
+    "deletion_checks": deletion_checks,
     **{
         name: getattr(queries, name)
         for name in (
