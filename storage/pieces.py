@@ -24,8 +24,10 @@ _TABLES = {"e": "explanations", "s": "samples"}
 @dataclass(frozen=True)
 class Piece:
     """Some rows of every table, and the range of their sample ids. `tables` maps a table to the relation that holds
-    it, and to the columns that are there; None is all of them."""
+    it, and to the columns that are there; None is all of them. `name` is that of a sealed segment, which never changes;
+    empty for the parts that are not sealed."""
 
+    name: str
     low: int
     high: int
     tables: Mapping[str, tuple[str, frozenset[str] | None]]
@@ -60,7 +62,7 @@ class Pieces:
             alias, contents = segment_alias(segment), segment.contents
             if contents.min_id is not None and contents.max_id is not None:
                 tables = {name: (f"{alias}.{name}", frozenset(columns)) for name, columns in catalog[alias].items()}
-                sealed.append(Piece(contents.min_id, contents.max_id, tables))
+                sealed.append(Piece(alias, contents.min_id, contents.max_id, tables))
         return cls(run, record, snapshot, tuple(sealed), table_columns(snapshot.contents, record.metadata))
 
     def all(self) -> list[Piece]:
@@ -94,7 +96,9 @@ class Pieces:
         if contents.min_id is None or contents.max_id is None:
             return []
         selects = part_selects(part_source(self.run, parts, self.record.metadata), contents, self.record.metadata)
-        return [Piece(contents.min_id, contents.max_id, {name: (f"({sql})", None) for name, sql in selects.items()})]
+        return [
+            Piece("", contents.min_id, contents.max_id, {name: (f"({sql})", None) for name, sql in selects.items()})
+        ]
 
     def spread(self, select: str) -> tuple[str, int]:
         """SQL that unites the answers of every piece to a SELECT, and how many there are: its values are bound that

@@ -50,6 +50,7 @@ class RunReader:
         self._pieces: Pieces | None = None
         self._memory: dict[Any, Any] = {}
         self.arrays: Memory = SHARED
+        self.facts: dict[Any, Any] = {}  # what is known of sealed segments, which never change
         self._token = object()  # who asks, in the keys of `arrays`
         self.sets = SampleSets(self._root)
         self.refresh()
@@ -196,17 +197,26 @@ class RunReader:
         return self.retrying(work)
 
     def rows_of(
-        self, table: str, ids: Sequence[int], condition: str = "true", params: Sequence[Any] = ()
+        self,
+        table: str,
+        ids: Sequence[int],
+        condition: str = "true",
+        params: Sequence[Any] = (),
+        empty: AbstractSet[str] = frozenset(),
     ) -> list[dict[str, Any]]:
-        """All columns of the rows of some samples in `samples` or `explanations`, in no order."""
+        """All columns of the rows of some samples in `samples` or `explanations`, in no order.
+
+        Columns that are known to be `empty` are None without being read: most of the time goes with the columns.
+        """
 
         def work(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
             names = [name for name, _ in self.pieces.columns.get(table, [])]
-            selects = self.pieces.lookups(table, names, ids, condition)
+            read = [name for name in names if name not in empty]
+            selects = self.pieces.lookups(table, read, ids, condition)
             if not selects:
                 return []
             rows = cursor.execute(" UNION ALL ".join(selects), list(params) * len(selects)).fetchall()
-            return [dict(zip(names, row, strict=True)) for row in rows]
+            return [{**dict.fromkeys(names), **dict(zip(read, row, strict=True))} for row in rows]
 
         return self.retrying(work)
 

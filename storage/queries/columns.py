@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from storage.columns import Column, Group, Kind
 from storage.errors import StoreError
+from storage.pieces import Piece
 from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import Place, place
 from storage.reader import RunReader
@@ -44,9 +46,8 @@ def _describe(reader: RunReader) -> dict[str, ColumnInfo]:
     """Kinds of the fixed columns are given; those of metadata depend on the values."""
     described = {}
     for table, group in (("samples", run_sample_columns(reader)), ("explanations", run_explanation_columns(reader))):
-        usable = [column for column in group if column.kind is not None]
-        filled = _filled(reader, table, usable)
-        for column in usable:
+        filled = filled_values(reader, table)
+        for column in (column for column in group if column.kind is not None):
             described[column.name] = ColumnInfo(
                 column.name,
                 _kind(reader, column),
@@ -76,13 +77,31 @@ def _distinct(reader: RunReader, name: str) -> int:
     return int(row["n"])
 
 
+def filled_values(reader: RunReader, table: str) -> dict[str, int]:
+    """How many values each column of `samples` or `explanations` has."""
+    group = run_sample_columns(reader) if table == "samples" else run_explanation_columns(reader)
+    return reader.remember(("filled", table), lambda: _filled(reader, table, group))
+
+
 def _filled(reader: RunReader, table: str, group: list[Column]) -> dict[str, int]:
-    """How many values each column has."""
-    letter = table[0]
-    counts = ", ".join(f"count({letter}.{identifier(c.name)}) AS n{i}" for i, c in enumerate(group))
-    sums = ", ".join(f"sum(n{i})::BIGINT AS n{i}" for i in range(len(group)))
-    (row,) = reader.spread(f"SELECT {counts} FROM {table} {letter}", outer=f"SELECT {sums} FROM {{}}").to_pylist()
-    return {column.name: row[f"n{i}"] for i, column in enumerate(group)}
+    """Count values. Sealed segments are counted once: they never change."""
+    counts = ", ".join(f"count({identifier(column.name)})" for column in group)
+    columns = [(column.name, column.sql_type) for column in group]
+
+    def count(cursor: duckdb.DuckDBPyConnection) -> list[tuple[int, ...]]:
+        return [counted(piece, cursor) for piece in reader.pieces.all()]
+
+    def counted(piece: Piece, cursor: duckdb.DuckDBPyConnection) -> tuple[int, ...]:
+        key = ("filled", table, piece.name)
+        if piece.name and key in reader.facts:
+            return reader.facts[key]
+        row: tuple[int, ...] = cursor.execute(f"SELECT {counts} FROM ({piece.select(table, columns)})").fetchall()[0]
+        if piece.name:
+            reader.facts[key] = row
+        return row
+
+    rows = reader.retrying(count)
+    return {column.name: sum(row[i] for row in rows) for i, column in enumerate(group)}
 
 
 def _from(where: Place) -> str:

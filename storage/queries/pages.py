@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from storage.errors import StoreError
+from storage.queries.columns import filled_values
 from storage.queries.filters import SampleQuery, place
 from storage.queries.order import order, size
 from storage.reader import RunReader
@@ -29,12 +30,19 @@ def page(reader: RunReader, query: SampleQuery, page: int = 1, size: int = 24) -
 
 def widened(reader: RunReader, ids: list[int], query: SampleQuery) -> list[dict[str, Any]]:
     """All columns of some samples, in the order of `ids`; those that the target has no explanation of are left out."""
-    samples = {row["sample_id"]: row for row in reader.rows_of("samples", ids)}
-    explained = {
-        row["sample_id"]: row
-        for row in reader.rows_of("explanations", ids, "target = ? AND modality = ?", (query.target, query.modality))
-    }
+    if not ids:
+        return []
+    of_query = ("target = ? AND modality = ?", (query.target, query.modality))
+    samples, explained = (
+        {row["sample_id"]: row for row in reader.rows_of(table, ids, *which, empty=_empty(reader, table))}
+        for table, which in (("samples", ()), ("explanations", of_query))
+    )
     return [{**samples[i], **explained[i]} for i in ids if i in samples and i in explained]
+
+
+def _empty(reader: RunReader, table: str) -> frozenset[str]:
+    """Columns without any value."""
+    return frozenset(name for name, n in filled_values(reader, table).items() if not n)
 
 
 def sample(reader: RunReader, sample_id: int) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""The real server and a real browser on a store: seconds to a settled view of every page, memory of the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psutil
+
+from benchmarks.scale.make import CLASSES
+from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, exceptions, server, settle
+
+PATIENCE = 120  # seconds
+SORTS = ("confidence", "entropy", "mass", "border_share", "brightness", "iso", "label", "sample_id")
+
+
+def page_rows(store: Path, run: str, views: int, said: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """One row per page, then one for the memory after some page views with changing parameters."""
+    rows = []
+    with server(store, store.with_name(store.name + "-server.log")) as url, _browser() as browser:
+        for name in _pages(browser, url, run):
+            rows.append(_first_view(browser, url, run, name))
+            said(rows[-1])
+        rows.append(_memory(browser, url, run, views))
+        said(rows[-1])
+    return rows
+
+
+@contextmanager
+def _browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def _pages(browser: Any, url: str, run: str) -> list[str]:
+    """Names of the pages, as the navigation links to them."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{url}/?{urlencode({'run': run})}")
+    settle(page, PATIENCE)
+    links = page.eval_on_selector_all('[data-testid="stSidebarNavLink"]', "all => all.map(a => a.href)")
+    page.close()
+    return list(dict.fromkeys(link.split("?")[0].removeprefix(url).strip("/") for link in links))
+
+
+def _first_view(browser: Any, url: str, run: str, name: str) -> dict[str, Any]:
+    """Seconds until a page is settled in a new browser context; the first of the server, and once more."""
+    first, wrong = _view(browser, f"{url}/{name}?{urlencode({'run': run})}")
+    again, _ = _view(browser, f"{url}/{name}?{urlencode({'run': run})}")
+    return {
+        "page": name or "start",
+        "first_s": first,
+        "again_s": again,
+        "limit_s": 3,
+        "within": first < 3,
+        "wrong": wrong,
+    }
+
+
+def _view(browser: Any, address: str) -> tuple[float, list[str]]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        page = context.new_page()
+        began = time.perf_counter()
+        page.goto(address)
+        settle(page, PATIENCE)
+        return round(time.perf_counter() - began, 2), exceptions(page)
+    finally:
+        context.close()
+
+
+def _memory(browser: Any, url: str, run: str, views: int) -> dict[str, Any]:
+    """Resident memory of the server after page views with changing parameters."""
+    process = _server_at(url)
+    before, seconds = process.memory_info().rss, []
+    for number in range(views):
+        parameters = {"run": run, "sort": SORTS[number % len(SORTS)], "desc": number // 8 % 2, "page": 1 + 37 * number}
+        if number % 3 == 1:
+            parameters["f"] = f"label:eq:{CLASSES[number % len(CLASSES)]}"
+        name = "sample" if number % 3 == 2 else "samples"
+        if name == "sample":
+            parameters["sample"] = 1 + 4_001 * number
+        seconds.append(_view(browser, f"{url}/{name}?{urlencode(parameters)}")[0])
+    return {
+        "page": "memory of the server",
+        "views": views,
+        "before_mb": round(before / 1e6),
+        "after_mb": round(process.memory_info().rss / 1e6),
+        "limit_mb": 2000,
+        "view_p50_s": sorted(seconds)[len(seconds) // 2] if seconds else None,
+    }
+
+
+def _server_at(url: str) -> psutil.Process:
+    """The process that listens at an address: a child of this one."""
+    port = int(url.rsplit(":", 1)[1])
+    for child in psutil.Process().children(recursive=True):
+        if any(f"--server.port={port}" in word for word in child.cmdline()):
+            return child
+    raise RuntimeError(f"no server of ours listens at {url}")
