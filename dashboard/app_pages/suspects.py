@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import frame, identity, looks, reviews, state, tiles
+from dashboard import frame, identity, looks, state, tiles
 from dashboard.data import Row, Run
 from dashboard.selection import clip, state_to_params
 from dashboard.suspects import kinds, listing, pictures, verdicts
@@ -172,7 +172,7 @@ def _focus(suspect: str) -> None:
 
 
 def _to_unreviewed(run: Run, names: Sequence[str], after: str) -> None:
-    standing = reviews.standing(run.store, run.id)
+    standing, _ = verdicts.standing(run)
     found = listing.next_unreviewed(names, after, standing, identity.current().name)
     if found:
         _focus(found)
@@ -231,7 +231,9 @@ def page() -> None:
     offered = listing.options(rows)
     wanted = listing.choices(state.current(), offered)
     filters(offered, wanted)
-    standing = reviews.standing(run.store, run.id)
+    standing, problem = verdicts.standing(run)
+    if problem:
+        st.warning(literal(f"Verdicts cannot be read: {problem}"), icon=":material/error:")
     listed = listing.filtered(rows, wanted, standing, identity.current().name, state.current().suspect)
     if not listed.rows:
         st.info("No suspect fits all filters.", icon=":material/filter_alt_off:")

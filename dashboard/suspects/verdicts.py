@@ -42,9 +42,17 @@ def fragment_of(row: Row) -> str:
     return f"verdict_{row['id']}"
 
 
+def standing(run: Run) -> tuple[dict[str, list[Entry]], str]:
+    """The standing verdicts of each suspect, one per reviewer; none and why when they cannot be read."""
+    try:
+        return reviews.standing(run.store, run.id), ""
+    except StoreError as problem:
+        return {}, str(problem)
+
+
 def of(run: Run, row: Row) -> list[Entry]:
-    """The standing verdicts of a suspect, one per reviewer."""
-    return reviews.standing(run.store, run.id).get(row["id"], [])
+    """The standing verdicts of a suspect, one per reviewer; none when they cannot be read."""
+    return standing(run)[0].get(row["id"], [])
 
 
 def own(entries: Sequence[Entry], name: str) -> Entry | None:
@@ -155,9 +163,9 @@ def _undo(store: Path, run: str, suspect: str, again: tuple[str, ...]) -> None:
 
 def counts(run: Run, suspects: Sequence[str], name: str) -> tuple[int, int]:
     """(reviewed by anybody, reviewed by this person) among suspects."""
-    standing = reviews.standing(run.store, run.id)
-    own_ones = sum(own(standing.get(suspect, []), name) is not None for suspect in suspects)
-    return sum(bool(standing.get(suspect)) for suspect in suspects), own_ones
+    found, _ = standing(run)
+    own_ones = sum(own(found.get(suspect, []), name) is not None for suspect in suspects)
+    return sum(bool(found.get(suspect)) for suspect in suspects), own_ones
 
 
 def team(run: Run, row: Row) -> str:
