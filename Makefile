@@ -5,6 +5,7 @@ STORE ?= audits
 SERVE ?= 1
 PORT ?= 8501
 RUN_OPTIONS ?=
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo audit dashboard test lint format bench bench-suspects pictures clean
@@ -42,9 +43,9 @@ endif
 dashboard: setup ## open the dashboard on what is in the store
 	$(BIN)/python -m dashboard --store $(STORE) --port $(PORT)
 
-test: .venv/.installed-dev ## the whole test suite
+test: .venv/.installed-dev ## the whole test suite, in two processes (TEST_PROCESSES=0: in one, as python -m pytest does)
 	@tests/chromium.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: .venv/.installed-dev ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

@@ -8,11 +8,32 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import alone
+
 pytest.register_assert_rewrite("golden_cases", "golden_lrp", "untouched")
 
+# Tiny models are slower on many threads, and other tests and the processes that tests start run beside them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Threads that wait by spinning take the cores from the processes that tests start beside themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # set by pytest-xdist in the processes it starts
+        alone.make_locks()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        alone.remove_locks()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """From the first fixture of a test to its last."""
+    with alone.room(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

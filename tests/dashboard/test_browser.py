@@ -76,6 +76,7 @@ def test_the_bare_address_opens_the_front_page(visit: Any) -> None:
     page.wait_for_url("**/suspects?v=1&run=captions-clip")
 
 
+@pytest.mark.alone
 def test_the_first_page_is_there_within_two_seconds(visit: Any, chromium: Any, url: str, record_property: Any) -> None:
     """From a cold browser on a warm server to the numbers of the page; the charts follow when Plotly has loaded."""
     visit("overview")  # warm the server, as after the first visitor

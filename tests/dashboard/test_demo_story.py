@@ -97,6 +97,7 @@ EXPLAINED = """[...document.querySelectorAll('[data-testid="stMetric"]')]
     .filter(m => m.innerText.startsWith('Explained')).map(m => m.innerText.split('\\n').pop())[0]"""
 
 
+@pytest.mark.alone
 @pytest.mark.browser
 def test_the_runs_page_follows_a_real_job(demo, site, chromium, tmp_path):
     _, store, data = demo

@@ -15,6 +15,7 @@ from tests.dashboard import browser as chrome
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.alone
 def test_the_runs_page_grows_with_the_job(chromium: Any, tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "server.log"
     words = [sys.executable, "-m", "tests.dashboard.make_store", str(store), "--grow", "14"]

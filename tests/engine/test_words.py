@@ -324,6 +324,7 @@ def test_the_same_vocabulary_gives_the_same_words(tokenizers):
             assert one.words(text, shown).spans == other.words(text, same).spans, text
 
 
+@pytest.mark.alone
 def test_a_long_caption_with_entities_is_quick(tokenizers):
     text = " ".join(f"caf&eacute;{k} “x{k % 7}” &amp; y" for k in range(300))
     start = time.perf_counter()
