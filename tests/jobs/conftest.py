@@ -34,15 +34,6 @@ CLIP = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny models are slower on many threads, and other tests run beside these."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def vit(tmp_path_factory: pytest.TempPathFactory) -> str:
     """`--model` of a tiny timm ViT with the classes cat, dog and fox: 4 x 4 tokens."""
@@ -138,7 +129,7 @@ def assert_refused(answer: Answer, *words: str) -> None:
         assert word in answer.err, answer.err
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.jobs.process_server"]
     pipe = subprocess.PIPE
@@ -149,8 +140,9 @@ def server() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def start(server: subprocess.Popen[str], tmp_path: Path) -> Start:
-    """`start("run", "--data", ...)` begins a command and returns at once."""
+def start(server: subprocess.Popen[str], tmp_path: Path) -> Iterator[Start]:
+    """`start("run", "--data", ...)` begins a command and returns at once; a test that fails leaves none behind."""
+    begun: list[Command] = []
 
     def begin(*arguments: object, file_limit: int | None = None) -> Command:
         out, err = tmp_path / "stdout", tmp_path / "stderr"
@@ -159,9 +151,14 @@ def start(server: subprocess.Popen[str], tmp_path: Path) -> Start:
         assert server.stdin is not None and server.stdout is not None
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
-        return Command(server, int(server.stdout.readline()), out, err)
+        begun.append(Command(server, int(server.stdout.readline()), out, err))
+        return begun[-1]
 
-    return begin
+    yield begin
+    for command in begun:
+        if not command.waited:
+            command.kill()
+            command.wait()
 
 
 @dataclass(frozen=True)

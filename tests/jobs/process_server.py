@@ -1,4 +1,4 @@
-"""Starts `python -m jobs ...` processes quickly: torch is imported once, every command runs in a fork of this process.
+"""Starts `python -m jobs ...` processes quickly: libraries are imported once, every command runs in a fork of this one.
 
 One request per line on stdin: {"argv": [...], "stderr": FILE, "stdout": FILE, "file_limit": BYTES or null}. The
 answers are lines too: the process id when the command starts, its wait status when it has ended.
@@ -11,7 +11,22 @@ import os
 import resource
 import signal
 import sys
+from importlib import import_module
 from typing import Any
+
+NEEDED = (
+    "duckdb",
+    "pandas",
+    "pyarrow.parquet",
+    "timm",
+    "jobs.cli",
+    "jobs.demo.command",
+    "jobs.pipeline.stages",
+    "jobs.run",
+    "jobs.suspects.command",
+    "jobs.suspects.material",
+    "jobs.suspects.pairs.command",
+)
 
 
 def run(request: dict[str, Any]) -> None:
@@ -30,16 +45,12 @@ def run(request: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    """Import what a run needs, then answer requests until stdin ends."""
+    """Import what commands need, then answer requests until stdin ends."""
     from jobs.surroundings import share_cores
 
     share_cores()
-    import duckdb  # noqa: F401
-    import timm  # noqa: F401
-
-    import jobs.pipeline.stages
-    import jobs.run  # noqa: F401
-
+    for name in NEEDED:
+        import_module(name)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -24,10 +24,12 @@ class Command:
     stdout: Path
     stderr: Path
     started: float = field(default_factory=time.monotonic)
+    waited: bool = False
 
     def wait(self) -> int:
         """Exit code, negative for a signal."""
         assert self.server.stdout is not None
+        self.waited = True
         return os.waitstatus_to_exitcode(int(self.server.stdout.readline()))
 
     def kill(self, number: int = signal.SIGKILL) -> None:
