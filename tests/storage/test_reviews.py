@@ -255,6 +255,7 @@ def test_tags(reviews: Reviews) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.alone
 def test_ten_thousand_tags_in_less_than_a_second(reviews: Reviews) -> None:
     reviews.tag("run", [2**62], "first", "ann")
     seconds = []
