@@ -58,8 +58,14 @@ def mean_maps(subject: Subject) -> MeanMaps | None:
     shape = overlays.grid_shape(members.shape[1], subject.run.grid)
     if shape is None:
         return None
+    empty = len(chosen.members) - len(members)
+    note = f"{empty:,} members have an empty map and do not count. " if empty else ""
     return MeanMaps(
-        members.mean(axis=0).reshape(shape), others.mean(axis=0).reshape(shape), len(members), len(others), chosen.note
+        members.mean(axis=0).reshape(shape),
+        others.mean(axis=0).reshape(shape),
+        len(members),
+        len(others),
+        f"{note}{chosen.note}",
     )
 
 
@@ -95,7 +101,7 @@ def heat(values: Floats, scale: list[tuple[float, str]], low: float, high: float
     )
     figure.update_xaxes(visible=False, fixedrange=True, constrain="domain")
     figure.update_yaxes(visible=False, fixedrange=True, autorange="reversed", scaleanchor="x", constrain="domain")
-    figure.update_layout(height=310, margin={"l": 4, "r": 4, "t": 4, "b": 34})
+    figure.update_layout(height=280, margin={"l": 4, "r": 4, "t": 4, "b": 34})
     return figure
 
 
@@ -120,19 +126,22 @@ def draw(subject: Subject) -> None:
     top = float(max(found.members.max(), found.others.max()))
     most = float(np.abs(found.difference).max()) or 1e-9
     rest = others_name(subject)
-    grid = st.grid(3, min_column_width=220, gap="medium", key="mean_maps")
+    grid = st.grid(3, min_column_width=150, gap="medium", key="mean_maps")
     drawn = (
         ("members", f"Members ({found.n_members:,})", found.members, scale, 0.0, top),
         ("others", f"{rest[:1].upper()}{rest[1:]} ({found.n_others:,})", found.others, scale, 0.0, top),
-        ("difference", "Difference: orange where members draw more", found.difference, diverging(theme()), -most, most),
+        ("difference", "Difference", found.difference, diverging(theme()), -most, most),
     )
     for key, title, values, colors, low, high in drawn:
         with grid.cell():
-            st.text(title, wrap=False, width="stretch")
+            st.text(title, width="stretch")
             st.plotly_chart(
                 heat(values, colors, low, high, "more than others" if key == "difference" else "mean"),
                 config=charts.CONFIG,
                 key=f"mean_{key}",
                 alt=f"Mean map, {title}: {strongest(values)}",
             )
-    st.caption(f"Mean share of a picture's relevancy in each cell; every picture counts alike. {found.note}".rstrip())
+    st.caption(
+        f"Mean share of a picture's relevancy in each cell; every picture counts alike. Difference: orange where members "
+        f"draw more, purple where they draw less. {found.note}".rstrip()
+    )

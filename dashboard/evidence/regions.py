@@ -14,11 +14,13 @@ from dashboard.evidence.subject import Subject
 from storage.queries import members as queries
 
 EXAMPLES = 3
+MOST = 0.5  # share of the cells from which a box shows the picture, not the cue
 
 
 def examples(subject: Subject) -> list[int]:
-    """The samples that before and after are shown of: tested ones with a box first, then the strongest."""
-    boxed = [int(i) for i in (subject.cue.get("boxes") or {}) if str(i).isdecimal()]
+    """The samples that before and after are shown of: tested ones with a small box first, then the strongest."""
+    boxes = {int(i): box for i, box in (subject.cue.get("boxes") or {}).items() if str(i).isdecimal()}
+    boxed = sorted(boxes, key=lambda i: _area(boxes[i]) > removal.COMPACT)
     return list(dict.fromkeys([*boxed, *subject.members[:EXAMPLES].tolist()]))[:EXAMPLES]
 
 
@@ -54,7 +56,11 @@ def cue_cells(subject: Subject, row: Row) -> tuple[Cells, bool] | None:
         return boxed, False
     patches = _patches(subject, int(row["sample_id"]), grid)
     found = patches if patches is not None and patches.any() else boxed
-    return (found, False) if found is not None and found.any() and not found.all() else None
+    return (found, False) if found is not None and 0 < found.mean() <= MOST else None
+
+
+def _area(box: list[float]) -> float:
+    return max(float(box[2]) - float(box[0]), 0.0) * max(float(box[3]) - float(box[1]), 0.0)
 
 
 def _box(box: list[float]) -> overlays.View:

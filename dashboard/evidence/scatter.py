@@ -73,7 +73,10 @@ def points(subject: Subject, space: str) -> Points | None:
     if len(ids) < 3:
         return None
     places, variance = pca(vectors)
-    return Points(ids, places.astype(np.float32), np.isin(ids, chosen.members), variance, chosen.note)
+    empty = len(wanted) - len(ids)
+    note = f"{empty:,} samples have none. " if empty else ""
+    member = np.isin(ids, chosen.members)
+    return Points(ids, places.astype(np.float32), member, variance, f"{note}{chosen.note}")
 
 
 def chart(shown: Points, others: str) -> go.Figure:

@@ -33,14 +33,17 @@ def samples(subject: Subject, rows: Sequence[Row], key: str, columns: int = 8) -
     grid = st.grid(columns, min_column_width=112, gap=("small", "xsmall"), key=key)
     for row, picture in zip(rows, pictures, strict=True):
         with grid.cell(), st.container(horizontal_alignment="center", gap="xxsmall"):
-            tile(row, picture, one(subject, chosen, row))
+            tile(row, picture, one(subject, chosen, row), 14 if columns > 6 else 18)
 
 
-def tile(row: Row, picture: bytes, here: Selection) -> None:
+def tile(row: Row, picture: bytes, here: Selection, length: int) -> None:
     """One picture as a link to its sample, what it is called, and whether that is right."""
     st.image(picture, width="stretch", link=link("sample", here), alt=f"Sample {row['sample_id']}, {names(row, 60)}")
     st.page_link(
-        "app_pages/sample.py", label=words.literal(names(row)), query_params=state_to_params(here), width="content"
+        "app_pages/sample.py",
+        label=words.literal(names(row, length)),
+        query_params=state_to_params(here),
+        width="content",
     )
     st.caption(verdict(row), text_alignment="center", wrap=False)
 

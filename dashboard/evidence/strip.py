@@ -131,7 +131,7 @@ def draw(subject: Subject) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**{title}**", width="content")
             st.badge(group.line, color="gray", width="content")
-        st.text(f"{group.what[:1].upper()}{group.what[1:]}.")
+            st.text(f"{group.what[:1].upper()}{group.what[1:]}.", width="content")
         shown.samples(subject, subject.rows(group.ids), f"strip_{key}")
     st.caption(notes(subject, strong))
 

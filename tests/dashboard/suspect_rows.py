@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Row = dict[str, Any]
+CLASSES = ("circle", "square", "triangle", "ring", "cross", "bar")  # as the synthetic model numbers them
 UNIT = "1 = as far as the median pair lies above a shuffled one"
 
 
@@ -44,8 +45,10 @@ def row(key: str, kind: str, ids: Sequence[int], **values: Any) -> Row:
     if kind.startswith("pair_"):
         evidence |= {"unit": UNIT, "mean_score": 22.5, "usual_score": 24.1}
     found: Row = {"id": f"{kind}-{key}", "rank": 0, "kind": kind, "name": key, "class_name": "ring"}
-    found |= {"class_index": -1 if kind.startswith("pair_") else 3, "n": len(ids), "share": 0.42, "score": 0.2}
+    found |= {"class_index": -1, "n": len(ids), "share": 0.42, "score": 0.2}
     found |= {"status": "unverified", "flagged": False, "sample_ids": [int(i) for i in ids], **values}
+    if not kind.startswith("pair_") and found["class_name"] in CLASSES:
+        found["class_index"] = CLASSES.index(found["class_name"])
     found["evidence"] = evidence | values.get("evidence", {})
     found["cue"] = {"boxes": {}} | values.get("cue", {})
     return found
