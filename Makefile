@@ -45,7 +45,7 @@ dashboard: setup ## open the dashboard on what is in the store
 
 test: .venv/.installed-dev ## the whole test suite, in two processes (TEST_PROCESSES=0: in one, as python -m pytest does)
 	@tests/chromium.sh
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.installed-dev ## ruff (lint and format) and mypy
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
+TESTS_AS_LONG_AS = {"slow": 20, "browser": 5}  # as so many others
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # set by pytest-xdist in the processes it starts
         alone.make_locks()
@@ -27,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         alone.remove_locks()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, the longest files go first: the short ones fill what is left, and no process waits for another."""
+    if hasattr(config, "workerinput"):
+        lengths: Counter[str] = Counter()
+        for item in items:
+            lengths[str(item.path)] += max(n if item.get_closest_marker(m) else 1 for m, n in TESTS_AS_LONG_AS.items())
+        items.sort(key=lambda item: (-lengths[str(item.path)], str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
