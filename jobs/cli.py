@@ -340,6 +340,52 @@ def compare_(
     emit_json(document) if json else say(compare_text(document, store))
 
 
+@app.command()
+def report(
+    run: Annotated[str | None, typer.Argument(help="[default: the newest run]")] = None,
+    store: StoreOption = "audits",
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="[default: RUN-report.html in the working directory]")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="html, md or csv [default: from the ending of --out, else html].")
+    ] = None,
+    suspect: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="A suspect; may be repeated [default: all].")
+    ] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Only suspects that are probably spurious.")] = False,
+    top: Annotated[int | None, typer.Option(help="At most so many suspects.")] = None,
+    max_mb: Annotated[float, typer.Option(help="Most megabytes of an HTML file; pictures shrink to fit.")] = 5.0,
+    link_base: Annotated[
+        str, typer.Option(metavar="URL", help="The dashboard that every case links to; '' for no links.")
+    ] = "http://127.0.0.1:8501",
+    static: Annotated[bool, typer.Option("--static", help="No charts that can be explored.")] = False,
+    title: Annotated[str, typer.Option(help="[default: one that names the run]")] = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make one file about a run that opens without a network: suspects, evidence, verdicts, method, limits."""
+    with _interruptible("interrupted, no report was written"):
+        from jobs.report import make_report, report_arguments, report_text
+
+        document = make_report(
+            report_arguments(
+                run,
+                store=store,
+                out=out,
+                format=format,
+                suspects=suspect or (),
+                flagged=flagged,
+                top=top,
+                max_mb=max_mb,
+                link_base=link_base,
+                static=static,
+                title=title,
+            )
+        )
+    emit_json(document) if json else say(report_text(document))
+
+
 @app.command("list")
 def list_(store: StoreOption = "audits", json: Json = False, verbose: Verbose = False) -> None:
     """All runs of a store, newest first."""
