@@ -41,6 +41,21 @@ def runs(path: Path) -> list[Row]:
     return storage.list_runs(open_store(str(path)))
 
 
+def suspect_counts(path: Path, run: str) -> dict[str, int] | None:
+    """How many suspects a run has, how many are verified and flagged; None when they were never looked for."""
+    layout = open_store(str(path)).layout_of(run)
+    try:
+        stat = layout.suspects.stat()
+    except OSError:
+        return None
+    return _suspect_counts(str(layout.suspects), stat.st_mtime_ns, stat.st_size, layout)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _suspect_counts(path: str, changed: int, size: int, _layout: Any) -> dict[str, int] | None:
+    return storage.count_suspects(_layout)
+
+
 def record(path: Path, run: str) -> RunRecord:
     """run.json of one run, read now."""
     return open_store(str(path)).record(run)

@@ -30,6 +30,7 @@ def shown(row: Row) -> Row:
         "done": done / row["samples"] if row["samples"] else None,
         "speed": row["samples_per_second"],
         "started": moment(row["created_at"]),
+        "suspects": row.get("suspects"),
         "problem": row.get("problem"),
     }
 
@@ -50,6 +51,7 @@ def columns() -> dict[str, Any]:
         "speed": number("Samples/s", format="%.1f"),
         "started": st.column_config.DatetimeColumn("Started", format="localized"),
         "dataset": text("Dataset"),
+        "suspects": text("Suspects"),
         "problem": text("Problem"),
     }
 
@@ -57,6 +59,7 @@ def columns() -> dict[str, Any]:
 def draw(runs: Sequence[Row], key: str, *, choose: bool = False) -> Row | None:
     """Draw the table; with ``choose`` a row can be ticked and is returned."""
     rows, config = [shown(row) for row in runs], columns()
+    optional = ("problem", "suspects")
     event: Any = st.dataframe(
         rows,
         key=key,
@@ -64,7 +67,7 @@ def draw(runs: Sequence[Row], key: str, *, choose: bool = False) -> Row | None:
         height="content" if len(rows) <= ROWS else 460,
         alt="All runs of the store with their state and progress",
         column_config=config,
-        column_order=[name for name in config if name != "problem" or any(row["problem"] for row in rows)],
+        column_order=[name for name in config if name not in optional or any(row[name] for row in rows)],
         on_select="rerun" if choose else "ignore",
         selection_mode="single-row",
     )

@@ -34,7 +34,7 @@ from storage.reviews import (
 )
 from storage.schema import SCHEMA_VERSION, metadata_column_names, part_schema
 from storage.store import Store
-from storage.suspects import Suspects, read_suspects, suspects_lock, write_suspects
+from storage.suspects import Suspects, count_suspects, read_suspects, suspects_lock, write_suspects
 from storage.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ __all__ = [
     "UnknownRun",
     "about_faithfulness",
     "agreement_of",
+    "count_suspects",
     "list_runs",
     "metadata_column_names",
     "part_schema",

@@ -74,6 +74,20 @@ def read_suspects(run: RunLayout) -> Suspects:
     return Suspects(rows, about)
 
 
+def count_suspects(run: RunLayout) -> dict[str, int] | None:
+    """How many suspects a run has, `{"suspects", "verified", "flagged"}`, without reading the rest of the list.
+
+    None when they were never looked for, or cannot be read.
+    """
+    try:
+        content = pa.BufferReader(run.suspects.read_bytes())
+        rows = pq.read_table(content, columns=["status", "flagged"]).to_pylist()
+    except (OSError, pa.ArrowInvalid, ValueError):
+        return None
+    verified = sum(row["status"] == "verified" for row in rows)
+    return {"suspects": len(rows), "verified": verified, "flagged": sum(row["flagged"] for row in rows)}
+
+
 @contextmanager
 def suspects_lock(run: RunLayout) -> Iterator[None]:
     """Held while suspects are looked for; RunLocked names the process that does so already."""

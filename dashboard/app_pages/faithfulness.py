@@ -13,13 +13,12 @@ from dashboard.data import Row, Run
 from dashboard.selection import clip
 from dashboard.words import literal
 from storage import StoreError, about_faithfulness, read_faithfulness
-from storage.queries.evidence import deletion_checks
 
 # The one place that says where evaluation results come from. When the command exists, it reads:
 # "Evaluation results are made by `python -m jobs evaluate RUN`."
 NOT_EVALUATED = (
-    "This run has no evaluation results. They will be made by `python -m jobs evaluate RUN`, a command that is not part "
-    "of this version."
+    "This run has no evaluation results. They will be made by `python -m jobs evaluate RUN`, a command that is not "
+    "part of this version."
 )
 TESTS = {
     "positive": "Most relevant first: a faithful map makes the curve fall fast",

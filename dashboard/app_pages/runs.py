@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, data, frame, listing, resume
+from dashboard import charts, data, frame, listing, resume, state
 from dashboard.data import Row, Run
+from dashboard.selection import state_to_params
 from dashboard.settings import store_path
 from dashboard.words import literal
 from storage import StoreError
 
+LINKS = (
+    ("samples", "Samples", ":material/grid_view:"),
+    ("compare", "Compare", ":material/difference:"),
+    ("faithfulness", "Faithfulness", ":material/verified:"),
+)
 STATES = {
     "running": ("blue", ":material/sync:"),
     "finished": ("green", ":material/check_circle:"),
@@ -71,6 +78,29 @@ def progress(run: Run, row: Row) -> None:
         )
 
 
+def suspects(store: Path, row: Row) -> str | None:
+    """How many suspects a run has, in words; None when they were never looked for."""
+    counts = None if row["state"] == "unreadable" else data.suspect_counts(store, str(row["run"]))
+    if counts is None:
+        return None
+    return f"{counts['suspects']} ({counts['verified']} verified, {counts['flagged']} probably spurious)"
+
+
+def open_links(run: Run, row: Row) -> None:
+    """Links to what a run has to show, and the command that looks for suspects where nobody has."""
+    here = state_to_params(replace(state.current(), run=run.id))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if row.get("suspects"):
+            label = f"Suspects: {row['suspects']}"
+            st.page_link(
+                "app_pages/suspects.py", label=label, icon=":material/policy:", query_params=here, width="content"
+            )
+        for page, label, icon in LINKS:
+            st.page_link(f"app_pages/{page}.py", label=label, icon=icon, query_params=here, width="content")
+    if not row.get("suspects") and not row["live"]:
+        st.caption(f"Nobody has looked for suspects in this run yet: `python -m jobs suspects {run.id}` does.")
+
+
 def go_on(run: Run, row: Row, store: Path) -> None:
     """The command that finishes a run which stopped early."""
     if row["state"] in ("interrupted", "failed"):
@@ -115,13 +145,14 @@ def failures(run: Run) -> None:
 def everything(store: Path, name: str, was_live: bool) -> None:
     """The live part of the page: drawn again every two seconds while a run is being made."""
     try:
-        rows = data.runs(store)
+        rows = [{**row, "suspects": suspects(store, row)} for row in data.runs(store)]
         if any(row["live"] for row in rows) != was_live:
             st.rerun()  # a run began or ended: draw the sidebar anew and change the pace
         listing.draw(rows, "runs")
         row: dict[str, Any] = next((r for r in rows if r["run"] == name), rows[0])
         run = Run.open(store, str(row["run"]))
         progress(run, row)
+        open_links(run, row)
         go_on(run, row, store)
         failures(run)
         for problem in run.reader.problems:
