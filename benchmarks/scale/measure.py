@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _row(kind: Kind, reader: RunReader, each: int) -> dict[str, Any]:
         spent.append(time.process_time() - worked)
         again.append(_seconds(ask, reader))
     late = first[1:] or first  # the very first one also pays for what all of them share
-    row = {
+    row: dict[str, Any] = {
         "query": kind.name,
         "n": len(first),
         "opened_ms": _ms(first[0]),
@@ -75,6 +76,11 @@ def _seconds(ask: Ask, reader: RunReader) -> float:
 
 def _ms(seconds: float) -> float:
     return round(1000 * seconds, 1)
+
+
+def _listed(reader: RunReader, query: SampleQuery) -> tuple[int, list[dict[str, Any]]]:
+    """A list with its first page."""
+    return queries.count(reader, query), queries.page(reader, query)
 
 
 # -- questions ---------------------------------------------------------------------------------------------
@@ -107,13 +113,13 @@ def _sorts(names: tuple[str, ...]) -> list[SampleQuery]:
 def filters(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     while True:
         query = _filtered(rng)
-        yield lambda reader, query=query: (queries.count(reader, query), queries.page(reader, query))
+        yield partial(_listed, query=query)
 
 
 def sort_by(names: tuple[str, ...]) -> Callable[[np.random.Generator, RunReader], Iterator[Ask]]:
     def asks(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
         for query in _sorts(names):
-            yield lambda reader, query=query: queries.page(reader, query)
+            yield partial(queries.page, query=query)
 
     return asks
 
@@ -121,14 +127,14 @@ def sort_by(names: tuple[str, ...]) -> Callable[[np.random.Generator, RunReader]
 def filter_and_sort(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     while True:
         query = _filtered(rng, str(rng.choice(NUMBERS)))
-        yield lambda reader, query=query: queries.page(reader, query)
+        yield partial(queries.page, query=query)
 
 
 def turn_pages(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     query, number = SampleQuery(TARGET, sort="confidence"), 0
     while True:
         number += 1
-        yield lambda reader, number=number: queries.page(reader, query, number)
+        yield partial(queries.page, query=query, page=number)
 
 
 def jump(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
@@ -136,7 +142,7 @@ def jump(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     pages = queries.count(reader, kept[0]) // 24
     while True:
         query, number = kept[rng.integers(len(kept))], int(rng.integers(1, pages))
-        yield lambda reader, query=query, number=number: queries.page(reader, query, number)
+        yield partial(queries.page, query=query, page=number)
 
 
 def step(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
@@ -147,68 +153,69 @@ def step(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     while True:
         which = rng.integers(len(shown))
         row = known[which][rng.integers(len(known[which]))]
-        yield lambda reader, query=shown[which], i=row["sample_id"]: queries.neighbours(reader, query, i)
+        yield partial(queries.neighbours, query=shown[which], sample_id=row["sample_id"])
 
 
 def step_by_link(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     """Neighbours in a selection nobody has asked for: a link to a sample."""
     while True:
         query, sample_id = _filtered(rng, str(rng.choice(NUMBERS))), int(rng.integers(900_000))
-        yield lambda reader, query=query, i=sample_id: queries.neighbours(reader, query, i)
+        yield partial(queries.neighbours, query=query, sample_id=sample_id)
 
 
 def confusion(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
-    yield lambda reader: queries.confusion(reader, SampleQuery(TARGET))
+    yield partial(queries.confusion, query=SampleQuery(TARGET))
     while True:
         query = _filtered(rng)
-        yield lambda reader, query=query: queries.confusion(reader, query)
+        yield partial(queries.confusion, query=query)
 
 
 def classes(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
-    yield lambda reader: queries.class_summary(reader, SampleQuery(TARGET))
+    yield partial(queries.class_summary, query=SampleQuery(TARGET))
     while True:
         query = _filtered(rng)
-        yield lambda reader, query=query: queries.class_summary(reader, query)
+        yield partial(queries.class_summary, query=query)
 
 
 def histogram(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     for name in NUMBERS:
-        yield lambda reader, name=name: queries.histogram(reader, SampleQuery(TARGET), name)
+        yield partial(queries.histogram, query=SampleQuery(TARGET), column=name)
     while True:
         query, name = _filtered(rng), str(rng.choice(NUMBERS))
-        yield lambda reader, query=query, name=name: queries.histogram(reader, query, name)
+        yield partial(queries.histogram, query=query, column=name)
 
 
 def maps(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     last = queries.count(reader, SampleQuery(TARGET))
     while True:
         keys = [(int(i), TARGET) for i in rng.choice(last, 48, replace=False)]
-        yield lambda reader, keys=keys: reader.maps(keys, "image")
+        yield partial(RunReader.maps, keys=keys, modality="image")
 
 
 def neighbouring_maps(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     last = queries.count(reader, SampleQuery(TARGET))
     while True:
         start = int(rng.integers(last - 48))
-        yield lambda reader, start=start: reader.maps([(i, TARGET) for i in range(start, start + 48)], "image")
+        keys = [(i, TARGET) for i in range(start, start + 48)]
+        yield partial(RunReader.maps, keys=keys, modality="image")
 
 
 def search(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
     for word in WORDS:
         query = SampleQuery(TARGET, search=word)
-        yield lambda reader, query=query: (queries.count(reader, query), queries.page(reader, query))
+        yield partial(_listed, query=query)
 
 
 def members(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     for row in reader.suspects().rows:
         query = SampleQuery(TARGET, sets=(reader.sets.keep(np.array(row["sample_ids"])),), sort="confidence")
-        yield lambda reader, query=query: (queries.count(reader, query), queries.page(reader, query))
+        yield partial(_listed, query=query)
 
 
 def sample(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     while True:
         number = int(rng.integers(400_000)) * 2  # none that failed: 1234 + 2000 k are even, so step over them
-        yield lambda reader, i=number + 1: queries.sample(reader, i)
+        yield partial(queries.sample, sample_id=number + 1)
 
 
 def every_page(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
@@ -218,12 +225,12 @@ def every_page(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
 
 def category_values(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
     for name in (*CATEGORIES, *FREE_TEXTS):
-        yield lambda reader, name=name: queries.category_values(reader, name)
+        yield partial(queries.category_values, column=name)
 
 
 def number_range(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
     for name in NUMBERS:
-        yield lambda reader, name=name: queries.number_range(reader, name, TARGET)
+        yield partial(queries.number_range, column=name, target=TARGET)
 
 
 KINDS = (

@@ -7,6 +7,7 @@ the filters. Both are kept in the memory of the reader until the run changes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -232,7 +233,7 @@ def sorted_rows(values: Values, descending: bool) -> Rows:
     return np.concatenate([rows[order], np.flatnonzero(~filled)]).astype(np.int32)
 
 
-def _keys(data: NDArray[np.generic]) -> NDArray[np.uint32] | NDArray[np.uint64]:
+def _keys(data: NDArray[Any]) -> NDArray[Any]:
     """Unsigned numbers that sort as the values do; NaN is the largest, as in DuckDB, and -0 is 0."""
     if data.dtype.kind in "ub":
         return data.astype(np.uint32)
@@ -243,6 +244,6 @@ def _keys(data: NDArray[np.generic]) -> NDArray[np.uint32] | NDArray[np.uint64]:
         if high - low < 1 << 32:
             return (data.astype(np.int64) - low).astype(np.uint32)
         return data.astype(np.int64).view(np.uint64) ^ np.uint64(1 << 63)
-    plain = np.where(np.isnan(data), np.nan, data + 0.0).astype(data.dtype)  # type: ignore[operator]
-    raw = plain.view(np.uint64 if bits == 64 else np.uint32)
+    plain = np.where(np.isnan(data), np.nan, data + 0.0).astype(data.dtype)
+    raw: NDArray[Any] = plain.view(np.uint64 if bits == 64 else np.uint32)
     return np.where(raw & sign, ~raw, raw | sign)

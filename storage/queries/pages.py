@@ -32,12 +32,11 @@ def widened(reader: RunReader, ids: list[int], query: SampleQuery) -> list[dict[
     """All columns of some samples, in the order of `ids`; those that the target has no explanation of are left out."""
     if not ids:
         return []
-    of_query = ("target = ? AND modality = ?", (query.target, query.modality))
-    samples, explained = (
-        {row["sample_id"]: row for row in reader.rows_of(table, ids, *which, empty=_empty(reader, table))}
-        for table, which in (("samples", ()), ("explanations", of_query))
-    )
-    return [{**samples[i], **explained[i]} for i in ids if i in samples and i in explained]
+    samples = reader.rows_of("samples", ids, empty=_empty(reader, "samples"))
+    which = ("target = ? AND modality = ?", (query.target, query.modality))
+    explained = reader.rows_of("explanations", ids, *which, empty=_empty(reader, "explanations"))
+    sample_of, explanation_of = ({row["sample_id"]: row for row in rows} for rows in (samples, explained))
+    return [{**sample_of[i], **explanation_of[i]} for i in ids if i in sample_of and i in explanation_of]
 
 
 def _empty(reader: RunReader, table: str) -> frozenset[str]:

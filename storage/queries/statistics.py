@@ -122,7 +122,7 @@ def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> l
 
 def _means(
     values: Values, group: NDArray[np.integer], mask: Mask | None, groups: int
-) -> tuple[NDArray[np.float64], list[float | None]]:
+) -> tuple[NDArray[Any], list[float | None]]:
     """Sum and mean of a column per group; None where it has no value."""
     kept = values.filled if mask is None else values.filled & mask
     mine = group[kept]

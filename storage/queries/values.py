@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ class Values:
     One value per id of `explained`, in its order.
     """
 
-    data: NDArray[np.generic]
+    data: NDArray[Any]
     empty: NDArray[np.bool_] | None = None
     names: tuple[str, ...] = ()
 
@@ -37,7 +38,7 @@ class Values:
     def filled(self) -> NDArray[np.bool_]:
         """Which are there."""
         if self.names:
-            return self.data >= 0  # type: ignore[operator]
+            return self.data >= 0
         return np.ones(len(self.data), bool) if self.empty is None else ~self.empty
 
 
@@ -105,7 +106,8 @@ def _values(column: pa.ChunkedArray, where: Place, rows: NDArray[np.intp] | None
     """A column as arrays, brought into the order of the ids."""
     if pa.types.is_string(where.column.type):
         data, names = _codes(column)
-        return Values(data if rows is None else np.where(rows < 0, -1, data[rows]).astype(np.int32), names=names)
+        data = data if rows is None else np.where(rows < 0, -1, data[rows]).astype(np.int32)
+        return Values(data, None if names else np.ones(len(data), bool), names)
     empty = column.is_null().to_numpy() if column.null_count else None
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
