@@ -43,7 +43,7 @@ def headline(progress: Progress, classes: list[Row], narrowed: bool) -> None:
         st.metric("Failed", f"{progress.failed:,}", border=True)
         st.metric(
             "Accuracy",
-            f"{right / n:.1%}" if n else "no labels",
+            f"{right / n:.1%}" if n else "none match" if narrowed else "no labels",
             border=True,
             help="Right predictions among the explained samples with a label"
             + (", as far as they match what is chosen." if narrowed else "."),
@@ -294,7 +294,9 @@ def page() -> None:
     classes = run.class_summary(query)
     matches = sum(int(row["n"]) for row in classes)
     headline(progress, classes, chosen.narrowed)
-    if chosen.narrowed:
+    if not matches:
+        st.info("No sample matches. Remove a filter above, or clear them all.", icon=":material/filter_alt_off:")
+    elif chosen.narrowed:
         st.caption(f"Below: the {matches:,} of {progress.explained:,} explained samples that match.")
     if any(row["label"] is not None for row in classes):
         grid = st.grid(2, min_column_width=380, gap=("small", "large"))

@@ -51,16 +51,19 @@ def toolbar(columns: Mapping[str, ColumnInfo], chosen: Selection, pictures: bool
         )
 
 
-def tools(run: Run, query: SampleQuery, chosen: Selection, matches: int) -> None:
+def tools(run: Run, query: SampleQuery, chosen: Selection, matches: int, rows: list[Row]) -> None:
     """What can be done with the samples that match."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.toggle(
-            "Select",
-            help="A box under each sample; a tag or an export is then for those that are ticked.",
-            **state.control("selecting", opened.is_open(chosen, "select"), lambda on: opened.set_open("select", on)),
-        )
-        tagging.popover(run, query, matches)
-        download.popover(run, query, matches)
+        if matches:
+            tagging.popover(run, query, matches)
+            download.popover(run, query, matches)
+        opened.toggle(chosen, "histogram", "Distribution", "A histogram; a click on a bar keeps only its samples")
+        opened.toggle(chosen, "sql", "SQL", "Ask the run, and use the answer as a filter")
+        if matches:
+            text = "A box under each sample; a tag or an export is then for those that are ticked"
+            opened.toggle(chosen, "select", "Select", text)
+            if opened.is_open(chosen, "select"):
+                picks.buttons(run, _ids(rows))
 
 
 def gallery(run: Run, rows: list[Row], chosen: Selection) -> None:
@@ -120,18 +123,17 @@ def page() -> None:
     chosen = state.current()
     heading(run, columns, chosen, matches, total)
     toolbar(columns, chosen, run.has_pictures)
-    if matches:
+    rows = run.page(query, chosen.page, chosen.size) if matches else []
+    tools(run, query, chosen, matches, rows)
+    if matches and opened.is_open(chosen, "histogram"):
         distribution.draw(run, columns, query, chosen)
-    sqlbox.draw(run, chosen)
-    if not matches:
+    if opened.is_open(chosen, "sql"):
+        sqlbox.draw(run, chosen)
+    if not rows:
         st.info(
             "No sample matches all filters. Remove one of them, or clear them all.", icon=":material/filter_alt_off:"
         )
         return
-    tools(run, query, chosen, matches)
-    rows = run.page(query, chosen.page, chosen.size)
-    if opened.is_open(chosen, "select"):
-        picks.bar(run, _ids(rows))
     pager.draw(chosen, matches, "top")
     gallery(run, rows, chosen) if run.has_pictures else texts(run, rows, chosen)
     pager.draw(chosen, matches, "bottom")

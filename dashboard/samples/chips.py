@@ -20,7 +20,7 @@ def draw(run: Run, columns: Mapping[str, ColumnInfo], chosen: Selection) -> None
         return
     if chosen.members:
         row = suspect(run, chosen.members)
-        name = str(row["name"]) if row else chosen.members
+        name = str(row["name"] or row["id"]) if row else chosen.members
         _chip(f"Members of suspect {clip(name, 40)}", "narrow_members", members="")
     for number, tag in enumerate(chosen.tags):
         rest = tuple(other for other in chosen.tags if other != tag)

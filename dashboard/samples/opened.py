@@ -25,6 +25,12 @@ def set_open(name: str, wanted: bool) -> None:
     state.put(replace(chosen.with_only(GROUP, [*others, name] if wanted else others), page=chosen.page))
 
 
+def toggle(chosen: Selection, name: str, label: str, help: str) -> None:
+    """A switch that opens and closes a part."""
+    given = state.control(f"open_{name}", is_open(chosen, name), lambda value: set_open(name, bool(value)))
+    st.toggle(label, help=help, **given)
+
+
 def expander(chosen: Selection, name: str, label: str, icon: str) -> Any:
     """An expander whose state is in the link. Fill it only when :func:`is_open`: what is closed costs nothing."""
     given = state.control(f"open_{name}", is_open(chosen, name), lambda value: set_open(name, bool(value)))

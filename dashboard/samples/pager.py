@@ -20,7 +20,7 @@ def draw(chosen: Selection, matches: int, place: str) -> None:
     key = f"pager_{place}_{chosen.page}"
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="left"):
         if place == "top":
-            _turn("Previous page", "chevron_left", "Left", chosen.page - 1, chosen.page > 1)
+            _turn("Previous", "chevron_left", "Left", chosen.page - 1, chosen.page > 1)
         st.pagination(
             pages,
             default=chosen.page,
@@ -29,12 +29,12 @@ def draw(chosen: Selection, matches: int, place: str) -> None:
             on_change=lambda: state.change(page=st.session_state[key]),
         )
         if place == "top":
-            _turn("Next page", "chevron_right", "Right", chosen.page + 1, chosen.page < pages)
+            _turn("Next", "chevron_right", "Right", chosen.page + 1, chosen.page < pages)
         if pages > 7:
             _field("Go to page", chosen.page, pages, f"jump_{place}", lambda page: state.change(page=page))
         if place == "top":
             first = (chosen.page - 1) * chosen.size + 1
-            _field(f"Go to sample of {matches:,}", first, matches, "jump_sample", lambda k: go_to(k, chosen.size))
+            _field("Go to sample", first, matches, "jump_sample", lambda k: go_to(k, chosen.size))
 
 
 def go_to(position: int, size: int) -> None:
@@ -64,7 +64,7 @@ def _field(label: str, value: int, most: int, key: str, choose: Callable[[int], 
             1,
             most,
             step=1,
-            width=130,
+            width=120,
             label_visibility="collapsed",
             **given,
         )

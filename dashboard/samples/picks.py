@@ -37,23 +37,18 @@ def checkbox(run: Run, sample_id: int, picked: set[int]) -> None:
     st.checkbox(f"Sample {sample_id}", value=sample_id in picked, key=key, on_change=turn)
 
 
-def bar(run: Run, page_ids: list[int]) -> None:
-    """How many are ticked, and ticking or clearing many at once."""
+def buttons(run: Run, page_ids: list[int]) -> None:
+    """Ticking or clearing many at once, and how many are ticked."""
     picked = of(run)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(picked):,}** selected", width="content")
-        st.button(
-            "Select page",
-            icon=":material/select_all:",
-            key="pick_page",
-            on_click=put,
-            args=(run, {*picked, *page_ids}),
-        )
-        st.button(
-            "Clear selection",
-            icon=":material/deselect:",
-            key="pick_none",
-            disabled=not picked,
-            on_click=put,
-            args=(run, ()),
-        )
+    st.button(
+        "Select page", icon=":material/select_all:", key="pick_page", on_click=put, args=(run, {*picked, *page_ids})
+    )
+    st.button(
+        "Clear selection",
+        icon=":material/deselect:",
+        key="pick_none",
+        disabled=not picked,
+        on_click=put,
+        args=(run, ()),
+    )
+    st.markdown(f"**{len(picked):,}** selected", width="content")

@@ -8,7 +8,6 @@ import streamlit as st
 
 from dashboard import state
 from dashboard.data import Row, Run
-from dashboard.samples import opened
 from dashboard.selection import MAX_SQL, Selection, clip
 from dashboard.words import literal
 from storage import RunReader, StoreError, queries
@@ -28,16 +27,16 @@ _TEXT, _RAN = "sql_text", "sql_ran"
 
 
 def draw(run: Run, chosen: Selection) -> None:
-    """The box, closed until somebody wants it."""
-    with opened.expander(chosen, "sql", "SQL", ":material/database:"):
-        if opened.is_open(chosen, "sql"):
-            _box(run, chosen)
+    """The box."""
+    with st.container(border=True):
+        _box(run, chosen)
 
 
 def _box(run: Run, chosen: Selection) -> None:
     st.caption("One SELECT over the tables of this run. Nothing can be changed, and no file or network be reached.")
-    _tables(run)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _tables(run)
+        st.caption("Examples", width="content")
         for number, (name, text) in enumerate(EXAMPLES.items()):
             st.button(name, key=f"sql_example_{number}", type="tertiary", on_click=_take, args=(text,))
     st.session_state.setdefault(_TEXT, chosen.sql)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -39,7 +40,7 @@ def popover(run: Run, query: SampleQuery, matches: int) -> None:
         st.caption(literal(why) if why else "Everybody sees tags; they filter in the sidebar and are exported.")
 
 
-def field(run: Run, key: str) -> str:
+def field(run: Run, key: str, label: Literal["visible", "collapsed"] = "visible") -> str:
     """The tag to give: one there is, or a new one. It stays while a person goes from sample to sample."""
     known, given = list(finder.tags(run)), str(st.session_state.get(_TAG, ""))
     options = known if given in ("", *known) else [given, *known]
@@ -54,6 +55,7 @@ def field(run: Run, key: str) -> str:
         accept_new_options=True,
         format_func=lambda tag: clip(tag, LENGTH),
         width=260,
+        label_visibility=label,
         **state.control(key, given if given in options else None, remember),
     )
     return given
@@ -81,8 +83,8 @@ def of_sample(run: Run, chosen: Selection, sample_id: int) -> None:
     """The tags of the open sample as chips that take them away, and the field to give one."""
     person, tags = identity.current(), of(run, [sample_id]).get(sample_id, ())
     why = identity.why_not(person)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        tag = field(run, "tag_one")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        tag = field(run, "tag_one", "collapsed")
         st.button(
             "Remove tag" if tag and tag in tags else "Add tag",
             icon=":material/sell:",
