@@ -142,6 +142,6 @@ def draw(subject: Subject) -> None:
                 alt=f"Mean map, {title}: {strongest(values)}",
             )
     st.caption(
-        f"Mean share of a picture's relevancy in each cell; every picture counts alike. Difference: orange where members "
-        f"draw more, purple where they draw less. {found.note}".rstrip()
+        f"Mean share of a picture's relevancy in each cell; every picture counts alike. Difference: orange where "
+        f"members draw more, purple where they draw less. {found.note}".rstrip()
     )

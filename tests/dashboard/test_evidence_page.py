@@ -231,7 +231,7 @@ def visit(chromium: Any, url: str) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         said.append(chrome.watch(page))
         page.goto(f"{url}/{path}")
-        chrome.settle(page)
+        chrome.settle(page, 90)  # many pictures are painted for the first time
         return page
 
     yield go
