@@ -255,11 +255,10 @@ def gallery(opened: Opened, name: str, chosen: Selection, threshold: float) -> N
             for run, s in ((opened.a, "a"), (opened.b, "b"))
         ]
         texts = [(of[0].get((row["id_a"], target)), of[1].get((row["id_b"], target))) for row in rows]
-    st.session_state["compared_selection"] = chosen
     grid = st.grid(3, min_column_width=290, gap="small", key="compare_gallery")
     for number, row in enumerate(rows):
         with grid.cell():
-            tile.draw(row, pictures and pictures[number], texts and texts[number], opened)
+            tile.draw(row, pictures[number] if pictures else None, texts[number] if texts else None, opened, chosen)
 
 
 def body(run: Run, other: str) -> None:

@@ -75,8 +75,8 @@ class Opened:
 
 def comparison(a: Run, b: Run, target: str, modality: str, ids: NDArray[np.int64] | None) -> Opened:
     """The comparison of two runs as they are now; ``ids`` restricts it to some samples of A. Raises StoreError."""
-    key = (str(a.store), a.id, a.record.created_at, a.reader.version, b.id, b.record.created_at, b.reader.version)
-    key += (target, modality)
+    versions = [(run.id, run.record.created_at, run.reader.version) for run in (a, b)]
+    key = (str(a.store), *versions[0], *versions[1], target, modality)
     made = _compared(key, target, modality, a.reader, b.reader)
     return Opened(a, b, made, key, "" if ids is None else made.keep(ids))
 

@@ -17,9 +17,10 @@ PIECES = 60  # words of a text
 SHARES = {"mask_share": "object", "box_share": "object", "border_share": "border"}
 
 
-def draw(row: Row, pictures: tuple[bytes, bytes] | None, texts: tuple[Any, Any] | None, opened: Opened) -> None:
+def draw(
+    row: Row, pictures: tuple[bytes, bytes] | None, texts: tuple[Any, Any] | None, opened: Opened, chosen: Selection
+) -> None:
     """The sample: A at the left, B at the right."""
-    chosen = st.session_state["compared_selection"]
     with st.container(border=True, gap="xsmall"):
         st.text(named(row), wrap=False, width="stretch")
         sides = st.grid(2, min_column_width=110, gap="xsmall")
