@@ -117,6 +117,7 @@ def pager(listed: Filtered, pictures_there: bool) -> None:
                 listed.pages,
                 default=listed.page,
                 key=key,
+                width=34 * (min(listed.pages, 7) + 2),
                 on_change=lambda: _focus(listed.first_of(st.session_state[key])),
             )
         with st.popover("Look", icon=":material/palette:", type="tertiary"):
@@ -210,7 +211,8 @@ def cards(run: Run, listed: Filtered) -> None:
     chosen, focus = state.current(), listed.focus
     seen = pictured(run, listed.shown)
     for place, row in enumerate(listed.shown):
-        card(run, row, chosen, seen[row["id"]], focused=row is focus, place=place, also=[COUNTS])
+        to_focus = None if row is focus else _focus
+        card(run, row, chosen, seen[row["id"]], to_focus=to_focus, place=place, also=[COUNTS])
 
 
 def page() -> None:

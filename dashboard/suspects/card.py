@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,11 +29,26 @@ class Pictured:
     maps: Any = field(default_factory=dict)  # relevancy of words by (sample_id, target), where there are no pictures
 
 
-def card(run: Run, row: Row, chosen: Selection, seen: Pictured, *, focused: bool, place: int, also: list[str]) -> None:
-    """Draw a suspect; `place` is its position on the page, `also` the fragments that count verdicts."""
-    here = replace(chosen, suspect=row["id"])
+def card(
+    run: Run,
+    row: Row,
+    chosen: Selection,
+    seen: Pictured,
+    *,
+    to_focus: Callable[[str], None] | None,
+    place: int,
+    also: Sequence[str],
+) -> None:
+    """Draw a suspect.
+
+    Args:
+        to_focus: brings a suspect into focus; None for the one that is in focus already.
+        place: its position on the page.
+        also: the fragments that count verdicts.
+    """
+    here, focused = replace(chosen, suspect=row["id"]), to_focus is None
     with st.container(border=True, key=FOCUSED if focused else f"suspect_card_{place}", gap="small"):
-        _heading(row, here, focused)
+        _heading(row, here, to_focus)
         both = st.grid(2, min_column_width=360, gap=("small", "medium"), key=f"suspect_body_{place}")
         with both.cell():
             _pictures(row, here, seen, place) if seen.tiles else _passages(seen, here)
@@ -42,13 +57,23 @@ def card(run: Run, row: Row, chosen: Selection, seen: Pictured, *, focused: bool
         verdicts.verdict_buttons(run, row, keys=focused, also=also)
 
 
-def _heading(row: Row, here: Selection, focused: bool) -> None:
+def _heading(row: Row, here: Selection, to_focus: Callable[[str], None] | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if focused:
+        if to_focus is None:
             st.badge("in focus", icon=":material/keyboard:", color="primary")
         st.markdown(f"**{row['rank']}. {literal(clip(wording.title(row), TITLE))}**", width="content")
         kinds.badges(row)
         _links(row, here)
+        if to_focus is not None:
+            st.button(
+                "Focus",
+                icon=":material/keyboard:",
+                key=f"focus_on_{row['id']}",
+                type="tertiary",
+                help="Let the keyboard be about this suspect, and show a field for a note",
+                on_click=to_focus,
+                args=(row["id"],),
+            )
 
 
 def _links(row: Row, here: Selection) -> None:

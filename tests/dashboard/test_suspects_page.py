@@ -75,6 +75,8 @@ def test_the_next_page_is_where_the_focus_goes(app: Any, store: Path) -> None:
     assert not test.button(key="focus_next").disabled
     test.button(key="focus_next").click().run()
     assert test.button(key="focus_next").disabled and not test.exception
+    test.button(key="focus_on_property-dark").click().run()
+    assert chosen(test).suspect == "property-dark" and f"note_{chosen(test).suspect}" not in test.session_state
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
 @pytest.mark.parametrize("run", [RUN, "captions-clip"])
 def test_pictures_and_hostile_texts_in_a_browser(page: Any, url: str, run: str) -> None:
     page.goto(f"{url}/suspects?v=1&run={run}")
-    chrome.settle(page)
+    chrome.settle(page, 90)
     assert page.locator('[data-testid="stMain"] img').count() >= 20
     alts = page.locator('[data-testid="stMain"] img').evaluate_all("all => all.map(one => one.alt)")
     assert all(alts) and any("the cue in a box" in alt for alt in alts)
