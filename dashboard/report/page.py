@@ -106,7 +106,7 @@ def _list_row(chapter: Chapter) -> str:
 def _chart(panel: effects.Panel, *, live: bool) -> str:
     """A test of all suspects: the table, and the place for the chart that may take its place on a screen."""
     shown = f'<div class="live" data-figure="{panel.test}" hidden></div>' if live else ""
-    button = '<button type="button" hidden aria-pressed="false">Explore as a chart</button>' if live else ""
+    button = '<button type="button" hidden aria-pressed="false">Explore interactively</button>' if live else ""
     told = "share of the answers that change" if panel.unit.startswith("change of p") else "the change itself"
     return (
         f'<figure class="chart" aria-label="{attribute(panel.title)}"><h3>{escape(panel.title)}</h3>'
@@ -134,7 +134,7 @@ def _method(report: Report, level: Level) -> str:
     )
     meaning = f'<div><h3>Kinds of cues in this report</h3><dl class="facts">{told}</dl></div>' if kinds else ""
     commands = "".join(
-        f"<h4>{escape(what)}</h4><pre><code>{escape(cut(command, LONG)[0])}</code></pre>"
+        f"<h3>{escape(what)}</h3><pre><code>{escape(cut(command, LONG)[0])}</code></pre>"
         for what, command in report.commands
     )
     return (
@@ -147,7 +147,7 @@ def _method(report: Report, level: Level) -> str:
 def _told(report: Report, level: Level) -> list[Table]:
     pictures = level.line if report.cases else ""
     return (
-        [*report.method, Table("This file", [("Pictures", wording.sentence(pictures))])]
+        [*report.method, Table("This file", [("Made smaller", wording.sentence(pictures))])]
         if pictures
         else list(report.method)
     )

@@ -43,7 +43,7 @@
     const [button, table, place] = ['button', '.static', '.live'].map((name) => figure.querySelector(name));
     const show = (live) => {
       button.setAttribute('aria-pressed', String(live));
-      button.textContent = live ? 'Show as a table' : 'Explore as a chart';
+      button.textContent = live ? 'Back to the table' : 'Explore interactively';
       table.classList.toggle('on-paper-only', live);
       place.hidden = !live;
     };
