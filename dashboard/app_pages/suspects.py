@@ -17,6 +17,8 @@ from storage import wording
 from storage.lock import is_locked
 
 COUNTS = "suspects_counts"  # the fragment that counts verdicts
+COMMAND = "python -m jobs suspects {run} --store {store}"
+HOURGLASS = ":material/hourglass_top:"
 _MOVED, _ALL_DONE = "suspects_focus_moved", "suspects_all_reviewed"
 LABELS = {
     "flagged": "probably spurious",
@@ -38,11 +40,8 @@ def never_searched(run: Run) -> None:
         "Nobody has looked for suspects in this run yet. This command does, and tests each of them on the model; "
         "reload this page when it has ended:"
     )
-    st.code(f"python -m jobs suspects {run.id} --store {run.store}", language="bash", wrap_lines=True)
+    st.code(COMMAND.format(run=run.id, store=run.store), language="bash", wrap_lines=True)
     st.caption("Without the model and the pictures at hand add `--no-verify`: suspects are then found, not tested.")
-
-
-HOURGLASS = ":material/hourglass_top:"
 
 
 @st.fragment(key=COUNTS)
@@ -70,37 +69,46 @@ def remarks(run: Run) -> None:
         st.info("Suspects are being searched and tested right now: this list will change. Reload it.", icon=HOURGLASS)
     elif not about.get("done", True):
         st.warning(
-            "The search was interrupted before every suspect was tested. The same command goes on: "
-            f"`python -m jobs suspects {literal(run.id)}`",
+            "The search was interrupted before every suspect was tested. The same command goes on:",
             icon=":material/pause_circle:",
         )
+        st.code(COMMAND.format(run=run.id, store=run.store), language="bash", wrap_lines=True)
 
 
 def filters(offered: dict[str, list[str]], wanted: dict[str, list[str]]) -> None:
     """One control per filter."""
-    kind_names = kinds.names(offered["kind"])
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         for group in ("kind", "status", "class", "mine", "team"):
-            st.multiselect(
-                LABELS[group],
-                offered[group],
-                format_func=lambda v, names=kind_names if group == "kind" else {}: clip(names.get(v, v), 40),
-                placeholder="any",
-                width=142,
-                **state.control(f"only_{group}", wanted[group], lambda v, group=group: _choose(group, v)),
-            )
+            names = kinds.names(offered[group]) if group == "kind" else {}
+            _filter(group, {value: clip(names.get(value, value), 40) for value in offered[group]}, wanted[group])
         st.toggle(
             "Probably spurious",
             **state.control(
                 "only_flagged",
                 bool(wanted["flagged"]),
-                lambda on: _choose("flagged", [listing.FLAGGED] if on else []),
+                _choose_flagged,
             ),
         )
 
 
+def _filter(group: str, offered: dict[str, str], wanted: list[str]) -> None:
+    """A choice among values, each with what people call it."""
+    st.multiselect(
+        LABELS[group],
+        list(offered),
+        format_func=offered.__getitem__,
+        placeholder="any",
+        width=142,
+        **state.control(f"only_{group}", wanted, lambda values: _choose(group, values)),
+    )
+
+
 def _choose(group: str, values: Sequence[str]) -> None:
     state.put(state.current().with_only(group, values))
+
+
+def _choose_flagged(on: bool) -> None:
+    _choose("flagged", [listing.FLAGGED] if on else [])
 
 
 def clear() -> None:
