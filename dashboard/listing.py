@@ -45,13 +45,13 @@ def columns() -> dict[str, Any]:
         "explained": number("Explained", format="localized"),
         "failed": number("Failed", format="localized"),
         "samples": number("Samples", format="localized"),
+        "suspects": text("Suspects"),
         "model": text("Model"),
         "method": text("Method"),
         "target": text("Target"),
         "speed": number("Samples/s", format="%.1f"),
         "started": st.column_config.DatetimeColumn("Started", format="localized"),
         "dataset": text("Dataset"),
-        "suspects": text("Suspects"),
         "problem": text("Problem"),
     }
 
