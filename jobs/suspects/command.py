@@ -67,6 +67,14 @@ def find_suspects(spec: SuspectsSpec, progress: Progress | None = None) -> Suspe
             raise Interrupted(f"interrupted, {done} tested suspects are kept, run the same command to go on") from None
 
 
+def _check_device(spec: SuspectsSpec) -> None:
+    """A device that cannot be used is refused before the search."""
+    if spec.verify and spec.device != "auto":
+        from jobs.device import chosen_device  # loads torch
+
+        chosen_device(spec.device)
+
+
 def _namer(spec: SuspectsSpec) -> Namer | None:
     """The model that names suspects; a wrong one is refused before the search."""
     if spec.name_with is None:
@@ -78,6 +86,7 @@ def _namer(spec: SuspectsSpec) -> Namer | None:
 
 def _search(spec: SuspectsSpec, store: Store, reader: RunReader, progress: Progress) -> SuspectsResult:
     started = time.monotonic()
+    _check_device(spec)
     if is_of_pairs(reader):
         from jobs.suspects.pairs.command import search_pairs  # loads the model libraries
 
