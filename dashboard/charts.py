@@ -226,7 +226,7 @@ def histogram(
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         showlegend=False,
         bargap=0,
-        xaxis={"title": {"text": plain(title, 60), "standoff": 6}, "fixedrange": True},
+        xaxis={"title": {"text": plain(title, 60), "standoff": 12}, "fixedrange": True},
         yaxis={"title": "samples", "fixedrange": True, "dtick": 1 if max(counts, default=0) <= 4 else None},
     )
     return figure

@@ -25,7 +25,7 @@ def draw(chosen: Selection, matches: int, place: str) -> None:
             pages,
             default=chosen.page,
             key=key,
-            width=34 * (min(pages, 7) + 2),
+            width=max(34 * (min(pages, 7) + 2), 180),  # less hides the second of two pages
             on_change=lambda: state.change(page=st.session_state[key]),
         )
         if place == "top":
