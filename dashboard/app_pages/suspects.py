@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard import frame, identity, looks, state, tiles
 from dashboard.data import Row, Run
-from dashboard.selection import clip, state_to_params
-from dashboard.suspects import kinds, listing, pictures, verdicts
-from dashboard.suspects.card import FOCUSED, Pictured, card
+from dashboard.selection import clip
+from dashboard.suspects import filters, keyboard, listing, pictures, verdicts
+from dashboard.suspects.card import Pictured, card
 from dashboard.suspects.listing import Filtered
 from dashboard.words import literal
 from storage import wording
@@ -19,16 +19,6 @@ from storage.lock import is_locked
 COUNTS = "suspects_counts"  # the fragment that counts verdicts
 COMMAND = "python -m jobs suspects {run} --store {store}"
 HOURGLASS = ":material/hourglass_top:"
-_MOVED, _ALL_DONE = "suspects_focus_moved", "suspects_all_reviewed"
-LABELS = {
-    "flagged": "probably spurious",
-    "mine": "My verdict",
-    "team": "Team verdict",
-    "kind": "Kind",
-    "status": "Status",
-    "class": "Class",
-}
-FOCUS_STYLE = f"<style>.st-key-{FOCUSED} {{ outline: 2px solid currentColor; outline-offset: -1px; }}</style>"
 
 
 def never_searched(run: Run) -> None:
@@ -75,47 +65,6 @@ def remarks(run: Run) -> None:
         st.code(COMMAND.format(run=run.id, store=run.store), language="bash", wrap_lines=True)
 
 
-def filters(offered: dict[str, list[str]], wanted: dict[str, list[str]]) -> None:
-    """One control per filter."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for group in ("kind", "status", "class", "mine", "team"):
-            names = kinds.names(offered[group]) if group == "kind" else {}
-            _filter(group, {value: clip(names.get(value, value), 40) for value in offered[group]}, wanted[group])
-        st.toggle(
-            "Probably spurious",
-            **state.control(
-                "only_flagged",
-                bool(wanted["flagged"]),
-                _choose_flagged,
-            ),
-        )
-
-
-def _filter(group: str, offered: dict[str, str], wanted: list[str]) -> None:
-    """A choice among values, each with what people call it."""
-    st.multiselect(
-        LABELS[group],
-        list(offered),
-        format_func=offered.__getitem__,
-        placeholder="any",
-        width=142,
-        **state.control(f"only_{group}", wanted, lambda values: _choose(group, values)),
-    )
-
-
-def _choose(group: str, values: Sequence[str]) -> None:
-    state.put(state.current().with_only(group, values))
-
-
-def _choose_flagged(on: bool) -> None:
-    _choose("flagged", [listing.FLAGGED] if on else [])
-
-
-def clear() -> None:
-    """No filter any more."""
-    state.change(only=())
-
-
 def pager(listed: Filtered, pictures_there: bool) -> None:
     """Page buttons (the page is the one that the suspect in focus is on), and how maps look."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -126,77 +75,10 @@ def pager(listed: Filtered, pictures_there: bool) -> None:
                 default=listed.page,
                 key=key,
                 width=34 * (min(listed.pages, 7) + 2),
-                on_change=lambda: _focus(listed.first_of(st.session_state[key])),
+                on_change=lambda: keyboard.focus(listed.first_of(st.session_state[key])),
             )
         with st.popover("Look", icon=":material/palette:", type="tertiary"):
             looks.controls() if pictures_there else looks.colors()
-
-
-def keyboard(run: Run, listed: Filtered) -> None:
-    """The buttons that move the focus, each with its key, below everything else and always in sight."""
-    person, names = identity.current(), [str(row["id"]) for row in listed.rows]
-    focus = listed.focus
-    assert focus is not None
-    with st.bottom, st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _move("Previous", "K", "arrow_upward", listed.near(-1))
-        _move("Next", "J", "arrow_downward", listed.near(1))
-        st.button(
-            "Next unreviewed",
-            icon=":material/skip_next:",
-            key="focus_unreviewed",
-            shortcut="N",
-            disabled=not person.may_review,
-            help=literal(identity.why_not(person)) or None,
-            on_click=_to_unreviewed,
-            args=(run, names, focus["id"]),
-        )
-        evidence = st.button("Evidence", icon=":material/fact_check:", key="focus_evidence", shortcut="E")
-        st.caption(
-            f"{listed.place + 1} of {len(listed.rows)} in focus · **1** core feature · **2** spurious · **3** unsure "
-            "· **U** undo",
-            width="content",
-        )
-    if st.session_state.pop(_ALL_DONE, False):
-        st.toast("You have reviewed every suspect of this list.", icon=":material/done_all:")
-    if evidence:
-        state.change(suspect=focus["id"])
-        st.switch_page("app_pages/evidence.py", query_params=state_to_params(state.current()))
-
-
-def _move(label: str, shortcut: str, icon: str, to: str) -> None:
-    st.button(
-        label,
-        icon=f":material/{icon}:",
-        key=f"focus_{label.lower()}",
-        shortcut=shortcut,
-        disabled=not to,
-        on_click=_focus,
-        args=(to,),
-    )
-
-
-def _focus(suspect: str) -> None:
-    state.change(suspect=suspect)
-    st.session_state[_MOVED] = st.session_state.get(_MOVED, 0) + 1
-
-
-def _to_unreviewed(run: Run, names: Sequence[str], after: str) -> None:
-    standing, _ = verdicts.standing(run)
-    found = listing.next_unreviewed(names, after, standing, identity.current().name)
-    if found:
-        _focus(found)
-    else:
-        st.session_state[_ALL_DONE] = True
-
-
-def show_focus() -> None:
-    """Bring the card in focus into sight after the focus has moved."""
-    moved = st.session_state.get(_MOVED, 0)
-    st.html(FOCUS_STYLE)
-    if moved:  # the number makes it another script, which the browser runs once
-        find = f"document.querySelector('.st-key-{FOCUSED}')"
-        script = f"<script>/* {moved} */ {find}?.scrollIntoView({{block: 'center'}})</script>"
-        st.html(script, unsafe_allow_javascript=True)
 
 
 def pictured(run: Run, rows: Sequence[Row]) -> dict[str, Pictured]:
@@ -219,7 +101,7 @@ def cards(run: Run, listed: Filtered) -> None:
     chosen, focus = state.current(), listed.focus
     seen = pictured(run, listed.shown)
     for place, row in enumerate(listed.shown):
-        to_focus = None if row is focus else _focus
+        to_focus = None if row is focus else keyboard.focus
         card(run, row, chosen, seen[row["id"]], to_focus=to_focus, place=place, also=[COUNTS])
 
 
@@ -240,19 +122,19 @@ def page() -> None:
         return
     offered = listing.options(rows)
     wanted = listing.choices(state.current(), offered)
-    filters(offered, wanted)
+    filters.controls(offered, wanted)
     standing, problem = verdicts.standing(run)
     if problem:
         st.warning(literal(f"Verdicts cannot be read: {problem}"), icon=":material/error:")
     listed = listing.filtered(rows, wanted, standing, identity.current().name, state.current().suspect)
     if not listed.rows:
         st.info("No suspect fits all filters.", icon=":material/filter_alt_off:")
-        st.button("Clear all", icon=":material/filter_alt_off:", key="clear_only", on_click=clear)
+        st.button("Clear all", icon=":material/filter_alt_off:", key="clear_only", on_click=filters.clear)
         return
     pager(listed, run.has_pictures)
     cards(run, listed)
-    keyboard(run, listed)
-    show_focus()
+    keyboard.buttons(run, listed)
+    keyboard.show_focus()
 
 
 page()
