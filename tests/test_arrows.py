@@ -18,6 +18,7 @@ FORBIDDEN = {
     "jobs": {"streamlit", "plotly"},
     "dashboard": {"torch", "torchvision", "timm", "transformers", "open_clip"},
 }
+LIVE = ROOT / "dashboard" / "live.py"  # explains on a button: it imports the engine when that is pressed
 MODEL_LIBRARIES = {"timm", "transformers", "open_clip", "huggingface_hub"}
 
 
@@ -41,9 +42,15 @@ def sources(package: str) -> list[Path]:
 @pytest.mark.parametrize("package", sorted(OURS))
 def test_arrows(package):
     for file in sources(package):
-        used = imports(file)
+        used = imports(file) - ({"engine", "torch"} if file == LIVE else set())
         assert used & OURS <= ALLOWED[package] | {package}, file
         assert not used & FORBIDDEN[package], file
+
+
+def test_only_a_button_loads_the_engine():
+    """The live module, and the page that uses it, are imported without the engine and the model libraries."""
+    code = "import sys, dashboard.live, dashboard.scores.detail; sys.exit(bool({'torch', 'engine'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_model_libraries_stay_in_the_models_folder():

@@ -83,7 +83,7 @@ def _tile(row: Row, picture: bytes, name: str) -> None:
     sample = int(row["sample_id"])
     told = f"score {row['score']:.3g}"
     if row.get("clip_percentile") is not None:
-        told += f" · {sentences.percent(row['clip_percentile'])}"
+        told = f"{row['score']:.3g} · beats {sentences.percent(row['clip_percentile'])}"
     with st.container(gap="xxsmall"):
         st.image(picture, width="stretch", alt=f"Sample {sample}: {clip(str(row.get('text') or ''), 120)}")
         st.button(
@@ -91,7 +91,7 @@ def _tile(row: Row, picture: bytes, name: str) -> None:
             key=f"open_{name}_{sample}",
             type="tertiary",
             icon=":material/zoom_in:",
-            help="Show this pair in detail below: its maps, its words, the deletion check",
+            help="Score, and the share of shuffled pairs that score lower. Press to show this pair in detail below.",
             on_click=state.change,
             kwargs={"sample": sample},
         )
@@ -119,9 +119,9 @@ def _words(found: Row, chosen: Selection) -> None:
         return
     beyond = sum(abs(row["z"]) > found["limit"] for row in found["words"])
     said = (
-        f"Pairs with the word among their most relevant ones: {high:,} of the highest tenth and {low:,} of the lowest "
-        f"have such words ({found['size']:,} pairs each). z compares both; chance alone stays within "
-        f"±{found['limit']:.1f} for {len(found['words']):,} words, which {beyond or 'none'} "
+        f"Counted are pairs that have the word among their most relevant ones; {high:,} of the {found['size']:,} "
+        f"highest and {low:,} of the {found['size']:,} lowest pairs have any. z compares both; chance alone stays "
+        f"within ±{found['limit']:.1f} for {len(found['words']):,} words, which {beyond or 'none'} "
         f"{'passes' if beyond == 1 else 'pass'}."
     )
     st.caption(said)
