@@ -137,7 +137,7 @@ def _give(store: Path, run: str, suspect: str, verdict: str, again: tuple[str, .
         if not person.may_review:
             raise StoreError(identity.why_not(person))
         reviews.of(store).give_verdict(run, suspect, verdict, person.name, note)
-        st.session_state[_SAID] = (suspect, False, f"Stored: {verdict}{', with your note' if note else ''}.")
+        st.session_state[_SAID] = (suspect, False, f"Stored as {verdict}{', with your note' if note else ''}.")
         st.session_state[_note(suspect)] = ""
     except StoreError as problem:
         st.session_state[_SAID] = (suspect, True, f"Not stored: {problem}")

@@ -66,7 +66,7 @@ def test_a_verdict_is_stored_at_once_with_its_note(app: Any, reviewed: Path) -> 
     test.text_input(key=f"note_{FIRST}").input(HOSTILE[1])
     told = press(test, f"give_{FIRST}_spurious")
     assert said(reviewed) == [("ann", FIRST, "spurious", HOSTILE[1])]
-    assert "Stored: spurious, with your note" in told and "Team: spurious (ann)" in told
+    assert "Stored as spurious, with your note" in told and "Team: spurious (ann)" in told
     assert "**1** reviewed · **1** by you" in told and f"You: spurious – {HOSTILE[1]}" in told
     assert "](javascript" not in text_of(test)
     assert test.text_input(key=f"note_{FIRST}").value == ""
@@ -192,20 +192,20 @@ def test_a_list_is_reviewed_by_keyboard(chromium: Any, team_url: str, team_store
     said_by_the_browser = chrome.watch(page)
     await_rank(page, 1)
     page.keyboard.press("2")
-    focused(page).get_by_text("Stored: spurious.").wait_for()
+    focused(page).get_by_text("Stored as spurious.").wait_for()
     page.keyboard.press("j")
     await_rank(page, 2)
     assert page.locator(".st-key-suspect_in_focus").count() == 1
     page.keyboard.press("j")
     await_rank(page, 3)
     page.keyboard.press("1")
-    focused(page).get_by_text("Stored: core feature.").wait_for()
+    focused(page).get_by_text("Stored as core feature.").wait_for()
     page.keyboard.press("u")
     focused(page).get_by_text("Taken back.").wait_for()
     page.keyboard.press("k")
     await_rank(page, 2)
     page.keyboard.press("3")
-    focused(page).get_by_text("Stored: unsure.").wait_for()
+    focused(page).get_by_text("Stored as unsure.").wait_for()
     page.keyboard.press("n")  # 3 was taken back
     await_rank(page, 3)
     box = focused(page).bounding_box()
@@ -215,7 +215,7 @@ def test_a_list_is_reviewed_by_keyboard(chromium: Any, team_url: str, team_store
     page.keyboard.type(" 1")
     await_rank(page, 3)
     focused(page).get_by_role("button", name="Spurious").click()
-    focused(page).get_by_text("Stored: spurious, with your note.").wait_for()
+    focused(page).get_by_text("Stored as spurious, with your note.").wait_for()
     page.locator("h1").first.click()
     page.keyboard.press("e")
     page.wait_for_url("**/evidence?*")
