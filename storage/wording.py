@@ -48,25 +48,25 @@ EFFECTS = {
 """What interventions on the samples of a class did, and their control; of other kinds see REGION."""
 
 PAIR_EFFECTS = {
-    "replacement": "the caption that fits the picture best raises the score by {mean:.2f} of the usual gap; a random "
-    "one by {control_mean:.2f}",
-    "removal": "removing it {removes} the score by {mean:.2f} of the usual gap; removing as much elsewhere by "
-    "{control_mean:.2f}",
-    "transplant": "pasting it into other pictures {adds} the score by {mean:.2f}; pasting as much of the rest by "
-    "{control_mean:.2f}",
+    "replacement": "the caption that fits the picture best raises the score by {mean:z.2f} of the usual gap; a random "
+    "one by {control_mean:z.2f}",
+    "removal": "removing it {removes} the score by {mean:z.2f} of the usual gap; removing as much elsewhere by "
+    "{control_mean:z.2f}",
+    "transplant": "pasting it into other pictures {adds} the score by {mean:z.2f}; pasting as much of the rest by "
+    "{control_mean:z.2f}",
 }
 OTHER_PAIR_EFFECTS = {
     "pair_word": {
-        "removal": "taking it out {removes} the score by {mean:.2f} of the usual gap; taking out another word by "
-        "{control_mean:.2f}",
-        "transplant": "adding it to other captions {adds} the score by {mean:.2f}; adding another word by "
-        "{control_mean:.2f}",
+        "removal": "taking it out {removes} the score by {mean:z.2f} of the usual gap; taking out another word by "
+        "{control_mean:z.2f}",
+        "transplant": "adding it to other captions {adds} the score by {mean:z.2f}; adding another word by "
+        "{control_mean:z.2f}",
     },
     "pair_property": {
-        "removal": "making its pictures like others {removes} the score by {mean:.2f} of the usual gap; the opposite "
-        "change by {control_mean:.2f}",
-        "transplant": "making other pictures like its own {adds} the score by {mean:.2f}; the opposite change by "
-        "{control_mean:.2f}",
+        "removal": "making its pictures like others {removes} the score by {mean:z.2f} of the usual gap; the opposite "
+        "change by {control_mean:z.2f}",
+        "transplant": "making other pictures like its own {adds} the score by {mean:z.2f}; the opposite change by "
+        "{control_mean:z.2f}",
     },
 }
 """The same for pairs, whose scores change by parts of the usual gap: how far the median pair scores above a shuffled

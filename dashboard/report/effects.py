@@ -17,6 +17,7 @@ from storage import wording
 
 TESTS = {
     "removal": ("When the cue is removed", "cue removed", "as much removed elsewhere"),
+    "replacement": ("When captions are replaced", "best fitting caption instead", "a random caption instead"),
     "transplant": ("When the cue is pasted into other samples", "cue pasted", "as much of the rest pasted"),
 }
 ROW, FRAME = 30, 110  # pixels of a line of the plotly figure, and around all of them
@@ -66,7 +67,7 @@ def spoken(values: tuple[float, float, float]) -> str:
 
 
 def panels(report: Report) -> list[Panel]:
-    """One panel per test that was done; replacing captions counts as a removal."""
+    """One panel per test that was done."""
     unit = "change of p(class)" if report.about_classes else "change of the score, 1 = the usual gap"
     found = []
     for test, (title, *names) in TESTS.items():
@@ -78,7 +79,7 @@ def panels(report: Report) -> list[Panel]:
 
 def _mark(chapter: Chapter, test: str) -> Mark | None:
     effects = chapter.row["evidence"].get("effects") or {}
-    effect = effects.get(test) or (effects.get("replacement") if test == "removal" else None)
+    effect = effects.get(test)
     if not effect:
         return None
     cue, control = (

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 from dashboard.report import effects
 from dashboard.report.content import Chapter, Report, Strip
 from dashboard.report.text import LONG, MEDIUM, SHORT, clean, cut
-from dashboard.words import literal
 from storage import Entry, wording
 
 RIGHT_TO_LEFT = frozenset(("R", "AL", "AN", "RLE", "RLO", "RLI", "LRO", "LRE", "PDF", "PDI", "FSI", "LRI"))
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&$^!])")
+_LEADING = re.compile(r"^(\d*)([-+=.)])")
+_SEQUENCES = re.compile(r"(:(?=\S)|@|(?i:www)(?=\.)|(?i:http)(?=s?:))")
 
 
 def markdown(report: Report) -> str:
@@ -39,10 +43,16 @@ def markdown(report: Report) -> str:
 def told(text: object, most: int = MEDIUM) -> str:
     """Text that Markdown shows as it is; what is written from right to left is isolated, what is long is cut."""
     short, note = cut(text, most)
-    shown = literal(short)
+    shown = _escaped(short)
     if any(unicodedata.bidirectional(c) in RIGHT_TO_LEFT for c in short):
         shown = f"\u2068{shown}\u2069"
     return f"{shown} \\[{note}\\]" if note else shown
+
+
+def _escaped(text: str) -> str:
+    """One line without markup, links, emoji or HTML; a word joiner (no glyph) breaks what a backslash would not."""
+    joined = _SEQUENCES.sub("\\1\u2060", text)
+    return _LEADING.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", joined))
 
 
 def code(text: str) -> str:
