@@ -74,7 +74,7 @@ def pager(listed: Filtered, pictures_there: bool) -> None:
                 listed.pages,
                 default=listed.page,
                 key=key,
-                width=34 * (min(listed.pages, 7) + 2),
+                width=50 * (min(listed.pages, 7) + 2),
                 on_change=lambda: keyboard.focus(listed.first_of(st.session_state[key])),
             )
         with st.popover("Look", icon=":material/palette:", type="tertiary"):
@@ -134,7 +134,7 @@ def page() -> None:
     pager(listed, run.has_pictures)
     cards(run, listed)
     keyboard.buttons(run, listed)
-    keyboard.show_focus()
+    keyboard.show_focus(listed)
 
 
 page()

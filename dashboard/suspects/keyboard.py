@@ -76,11 +76,11 @@ def _to_unreviewed(run: Run, names: Sequence[str], after: str) -> None:
         st.session_state[_ALL_DONE] = True
 
 
-def show_focus() -> None:
-    """Bring the card in focus into sight after the focus has moved."""
+def show_focus(listed: Filtered) -> None:
+    """Bring the card in focus into sight after the focus has moved, or a link has led to it."""
     moved = st.session_state.get(_MOVED, 0)
     st.html(FOCUS_STYLE)
-    if moved:  # the number makes it another script, which the browser runs once
+    if moved or listed.focus is not listed.shown[0]:  # the number makes it another script, which the browser runs once
         find = f"document.querySelector('.st-key-{FOCUSED}')"
         script = f"<script>/* {moved} */ {find}?.scrollIntoView({{block: 'center'}})</script>"
         st.html(script, unsafe_allow_javascript=True)
