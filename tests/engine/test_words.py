@@ -324,13 +324,12 @@ def test_the_same_vocabulary_gives_the_same_words(tokenizers):
             assert one.words(text, shown).spans == other.words(text, same).spans, text
 
 
-@pytest.mark.alone
 def test_a_long_caption_with_entities_is_quick(tokenizers):
     text = " ".join(f"caf&eacute;{k} “x{k % 7}” &amp; y" for k in range(300))
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whoever else uses the cores
     tokenizers("open_clip").places(text)
     tokenizers("open_clip").places("&amp;" + "ab" * 20_000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 TEXT_WORDS = ["a", "red", "boat", "on", "the", "sea"]
