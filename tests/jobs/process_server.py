@@ -17,7 +17,9 @@ from typing import Any
 NEEDED = (
     "duckdb",
     "pandas",
+    "pyarrow.dataset",
     "pyarrow.parquet",
+    "pydantic.type_adapter",
     "timm",
     "jobs.cli",
     "jobs.demo.command",
