@@ -2,9 +2,9 @@
 
     python benchmarks/report.py --store audits [--json FILE] [--rounds 3]
 
-For every run of a store that has suspects: bytes, seconds from the opened store to the finished file (in one process,
-the first time and again; and seconds of the processor, which other work on the machine does not touch), and seconds until
-Chromium, without a network, has loaded the file and decoded every picture.
+For every run with suspects: bytes, seconds from the opened store to the finished file (in one process, the first time
+and again; and seconds of the processor, which other work on the machine hardly touches), and seconds until Chromium,
+without a network, has loaded the file and decoded every picture.
 """
 
 from __future__ import annotations

@@ -64,9 +64,14 @@ def make_report(arguments: Sequence[str]) -> dict[str, Any]:
     raise JobError(one_line(ValueError(message.removeprefix("error: ")), 600))
 
 
+def _many(n: int, things: str) -> str:
+    return f"{n:,} {things if n != 1 else things.removesuffix('s')}"
+
+
 def report_text(document: dict[str, Any]) -> str:
     """What was made, in lines."""
-    counts = f"{document['suspects']} suspects, {document['samples']} samples"
-    lines = [f"{document['path']}: {document['bytes'] / 1e6:.2f} MB, {counts}"]
+    counts = ", ".join(_many(document[name], name) for name in ("suspects", "samples"))
+    size = document["bytes"]
+    lines = [f"{document['path']}: {f'{size / 1e6:.2f} MB' if size >= 1e5 else f'{size / 1e3:.1f} kB'}, {counts}"]
     lines += [f"  to fit: {document['shrunk']}"] if document["shrunk"] else []
     return "\n".join(lines)

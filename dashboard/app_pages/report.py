@@ -12,7 +12,7 @@ from dashboard.report import form as forms
 from dashboard.report.form import Form
 from dashboard.report.make import Made, make
 from dashboard.report.method import report_command, search_command
-from dashboard.report.options import LINK_BASE, Options, ReportError
+from dashboard.report.options import LINK_BASE, Options, ReportError, many, size_text
 from dashboard.selection import clip, state_to_params
 from dashboard.suspects import listing
 from dashboard.words import literal
@@ -138,9 +138,9 @@ def ready(made: Made) -> None:
             key="download_report",
             on_click="ignore",
         )
-        counts = f"{made.suspects} suspects, {made.samples} samples"
-        counts += f", {made.pictures} pictures" if made.format == "html" else ""
-        st.text(f"{made.name}: {len(made.content) / 1e6:.2f} MB, {counts}", width="content")
+        counts = f"{many(made.suspects, 'suspects')}, {many(made.samples, 'samples')}"
+        counts += f", {many(made.pictures, 'pictures')}" if made.format == "html" else ""
+        st.text(f"{made.name}: {size_text(len(made.content))}, {counts}", width="content")
         if made.shrunk:
             st.caption(literal(f"To fit: {made.shrunk}."), width="content")
 

@@ -104,10 +104,12 @@ def _report(given: Namespace) -> dict[str, Any]:
 
 
 def _line(document: dict[str, Any]) -> str:
+    from dashboard.report.options import many, size_text
+
     shrunk = f"; {document['shrunk']}" if document["shrunk"] else ""
     return (
-        f"{document['path']}: {document['bytes'] / 1e6:.2f} MB, {document['suspects']} suspects, "
-        f"{document['samples']} samples{shrunk}"
+        f"{document['path']}: {size_text(document['bytes'])}, {many(document['suspects'], 'suspects')}, "
+        f"{many(document['samples'], 'samples')}{shrunk}"
     )
 
 

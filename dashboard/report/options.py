@@ -62,6 +62,16 @@ class Options:
         return self
 
 
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    return f"{size / MEGABYTE:.2f} MB" if size >= 100_000 else f"{size / 1000:.1f} kB"
+
+
+def many(n: int, things: str) -> str:
+    """`1 suspect`, `2 suspects`."""
+    return f"{n:,} {things if n != 1 else things.removesuffix('s')}"
+
+
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
