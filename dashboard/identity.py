@@ -12,13 +12,13 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from dashboard import reviews
+from dashboard import reviews, state
 from dashboard.settings import Settings, settings
 from storage import StoreError
 
 COOKIE, YEAR = "relevancy_audit_reviewer", 31_536_000
 MAX_NAME = 80
-_NAME, _REMEMBER = "reviewer_name", "reviewer_name_to_remember"
+_TYPED = "person_name"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _name(how: Settings) -> str:
         return clean(str(st.user.get("email") or st.user.get("sub") or "")) if st.user.is_logged_in else ""
     if how.auth == "header":
         return clean(st.context.headers.get(how.header) or "")
-    typed = st.session_state.get(_NAME)
+    typed = st.session_state.get(_TYPED)
     return clean(typed if isinstance(typed, str) else unquote(st.context.cookies.get(COOKIE) or ""))
 
 
@@ -93,24 +93,23 @@ def why_not(person: Person) -> str:
 
 
 def _ask_name(person: Person) -> None:
-    st.session_state.setdefault(_NAME, person.name)
     st.text_input(
         "Your name",
-        key=_NAME,
         max_chars=MAX_NAME,
         placeholder="to give verdicts and tags",
         help="Stands beside your verdicts, tags and saved views. This browser remembers it.",
         icon=":material/person:",
-        on_change=_typed,
+        **state.control("reviewer_name", person.name, _typed),
     )
-    name = st.session_state.get(_REMEMBER)
-    if name is not None:  # not popped: a rerun may overtake the one that reaches the browser, and once more is harmless
+    name = st.session_state.get(_TYPED)
+    if name is not None:  # at every run: one may be overtaken before it reaches the browser, and once more is harmless
         cookie = f"{COOKIE}={quote(name, safe='')}; path=/; max-age={YEAR}; samesite=lax"
         st.html(f"<script>document.cookie = {cookie!r}</script>", unsafe_allow_javascript=True)
 
 
-def _typed() -> None:
-    st.session_state[_REMEMBER] = clean(str(st.session_state[_NAME]))
+def _typed(name: str) -> None:
+    """Kept apart from the widget, whose state Streamlit drops when another page is opened."""
+    st.session_state[_TYPED] = clean(name)
 
 
 def _log_in_or_out(person: Person) -> None:

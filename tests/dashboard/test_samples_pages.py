@@ -36,7 +36,7 @@ def own(written: Path, tmp_path: Path) -> Path:
 def opened(app: Any, store: Path, script: str, name: str = "Ann", /, **params: Any) -> AppTest:
     """A page as a person with a name sees it."""
     test = app(store, v="1", run=RUN, **params)
-    test.session_state["reviewer_name"] = name
+    test.session_state["person_name"] = name
     test.run()
     test.switch_page(f"app_pages/{script}.py")
     for key, value in {"v": "1", "run": RUN, **params}.items():

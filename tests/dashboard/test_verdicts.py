@@ -36,7 +36,7 @@ def reviewed(store: Path, tmp_path: Path) -> Path:
 def show(app: Any, store: Path, name: str = "ann", **params: Any) -> AppTest:
     test = app(store).run()
     test.switch_page("app_pages/suspects.py")
-    test.session_state["reviewer_name"] = name
+    test.session_state["person_name"] = name
     for key, value in {"v": "1", "run": RUN, **params}.items():
         test.query_params[key] = value
     test.run()
