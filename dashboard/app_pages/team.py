@@ -47,9 +47,10 @@ def reviewers(standing: Mapping[str, Sequence[Entry]], suspects: int) -> None:
         "judged": number(f"Judged of {suspects}"),
         **{verdict: number(verdict.capitalize()) for verdict in VERDICTS},
     }
-    rows = [{"reviewer": name, "judged": n.total(), **{v: n[v] for v in VERDICTS}} for name, n in by_person.items()]
+    ordered = sorted(by_person.items(), key=lambda item: (-item[1].total(), item[0]))
+    rows = [{"reviewer": name, "judged": n.total(), **{v: n[v] for v in VERDICTS}} for name, n in ordered]
     st.dataframe(
-        sorted(rows, key=lambda row: -row["judged"]),
+        rows,
         hide_index=True,
         height="content",
         column_config=config,
