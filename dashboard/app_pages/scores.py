@@ -20,10 +20,10 @@ def one_pair(run: Run, query: SampleQuery, chosen: Selection) -> None:
     if found is None:
         return
     detail.heading(run, query, chosen, found)
-    maps, checks = st.columns([3, 2], gap="medium")
-    with maps:
+    grid = st.grid(2, min_column_width=330, gap="medium", key="one_pair")  # one below the other where it is narrow
+    with grid.cell():
         detail.stored(run, chosen, found)
-    with checks:
+    with grid.cell():
         st.markdown("**Does deletion agree with the maps?**")
         detail.deletion(found)
         with st.expander("All pairs", expanded=False):

@@ -87,7 +87,7 @@ def falls_of_pair(row: Mapping[str, float], score: float) -> go.Figure:
             orientation="h",
             name=name,
             marker_color=color,
-            text=["" if value is None else f"{value:.3g}" for value in values],
+            text=["" if value is None else f"{value:.3g}" if abs(value) >= 5e-4 else "0" for value in values],
             textposition="outside",
             cliponaxis=False,
             hovertemplate=f"{name}: falls by %{{x:.4g}} of {score:.4g}<extra></extra>",

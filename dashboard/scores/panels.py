@@ -105,10 +105,10 @@ def carriers(run: Run, query: SampleQuery, chosen: Selection) -> None:
     if not found["size"]:
         st.caption("Fewer than 20 pairs, or all with the same score: there are no tenths to compare.")
         return
-    words, places = st.columns([3, 2], gap="medium")
-    with words:
+    grid = st.grid(2, min_column_width=330, gap="medium", key="carriers")
+    with grid.cell():
         _words(found, chosen)
-    with places:
+    with grid.cell():
         _places(data.ask(run, "tenth_maps", query), chosen)
 
 

@@ -8,11 +8,12 @@ from html import escape
 import numpy as np
 
 from dashboard import colormaps
+from dashboard.charts import LABEL
 from dashboard.overlays import normalise
 from dashboard.words import Piece
 
 AROUND = 40  # pieces that are kept on each side of the first mark
-MARK = "outline:2px solid currentColor;outline-offset:1px;font-weight:700"
+MARK = f"outline:2px solid {LABEL};outline-offset:1px;font-weight:700"
 
 
 def is_word(piece: Piece, word: str) -> bool:

@@ -161,7 +161,7 @@ def samples(run: Run, query: SampleQuery, table: WordTable, chosen: Selection) -
     among = f" that go with {literal(clip(group.name, 40))}" if group else ""
     st.markdown(f"{total:,} samples{among} have the word; those where it is among the most relevant words come first.")
     narrowed = chosen if group is None else chosen.with_filter(group.filter.column, group.filter)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         _link(f"Samples whose text contains “{name}”", narrowed.with_filter("text", Filter("text", "contains", word)))
         top = Filter("top_tokens", "contains", word)
         _link("Where it is among the most relevant words", narrowed.with_filter("top_tokens", top), "text")
