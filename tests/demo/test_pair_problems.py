@@ -41,7 +41,7 @@ class Searched:
         return sum(first) / len(first)
 
 
-def searched(folder: Path, seed: int, count: int, cues: bool = True) -> Searched:
+def searched(folder: Path, seed: int, count: int, cues: bool = True, evidence: bool = True) -> Searched:
     """Paint, explain and search pairs as the demo does, but with nothing besides pictures and captions in the manifest.
 
     Words are explained through all layers, as a run does unless it is told otherwise: in the last one alone the top
@@ -57,7 +57,7 @@ def searched(folder: Path, seed: int, count: int, cues: bool = True) -> Searched
         model=f"open_clip:local-dir:{WEIGHTS / 'clip'}",
         store=store,
         target="clip-score",
-        evidence=True,
+        evidence=evidence,
         name="pairs",
         workers=0,
         device="cpu",
@@ -111,7 +111,7 @@ def test_planted_problems_come_first(three_hundred: Searched) -> None:
 
 
 def test_the_twin_without_banners_and_watermarks_has_swapped_captions_alone(tmp_path: Path) -> None:
-    twin = searched(tmp_path, 11, 300, cues=False)
+    twin = searched(tmp_path, 11, 300, cues=False, evidence=False)
     assert set(twin.problems) == {"none", "swapped"}
     flagged = [row for row in twin.found.suspects if row["flagged"]]
     assert [row["kind"] for row in flagged] == ["pair_mismatch"]
