@@ -146,9 +146,9 @@ class Run:
         """How many samples a query has."""
         return cast(int, self._ask("count", query))
 
-    def page(self, query: SampleQuery, page: int, size: int) -> list[Row]:
-        """The rows of a page (from 1): all columns of samples and explanations."""
-        return cast("list[Row]", self._ask("page", query, page, size))
+    def page(self, query: SampleQuery, page: int, size: int, columns: tuple[str, ...] | None = None) -> list[Row]:
+        """The rows of a page (from 1): all columns of samples and explanations, or those named, the others None."""
+        return cast("list[Row]", self._ask("page", query, page, size, columns))
 
     def histogram(self, query: SampleQuery, column: str, bins: int) -> list[Row]:
         """Bins {low, high, n} of a number column."""

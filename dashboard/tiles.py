@@ -25,6 +25,9 @@ from dashboard.data import Row, Run
 from dashboard.overlays import Look, View
 
 TILE = 320  # pixels of a gallery tile, enough for a sharp tile on a dense screen
+# Columns of a row that its tile and what stands below it come from.
+NEEDED = ("uri", "width", "height", "view_x0", "view_y0", "view_x1", "view_y1", "grid_h", "grid_w", "regions", "box",
+          "query", "label", "text", "predicted", "confidence", "correct", "score", "word")  # fmt: skip
 WORKERS = min(4, os.cpu_count() or 1)
 
 

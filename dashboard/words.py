@@ -27,6 +27,7 @@ def literal(text: str) -> str:
 
 
 PLACES = ("word_starts", "word_ends", "token_words")  # in an old run one of them may be a column of the dataset
+NEEDED = ("text", "tokens", *PLACES)  # columns of a row that its words come from
 REST = 300  # characters that are shown of what comes after the last word
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dashboard.tiles import NEEDED
 from storage import RunReader, Store, queries
 from storage.queries import Filter, SampleQuery
 
@@ -80,7 +81,7 @@ def _ms(seconds: float) -> float:
 
 def _listed(reader: RunReader, query: SampleQuery) -> tuple[int, list[dict[str, Any]]]:
     """A list with its first page."""
-    return queries.count(reader, query), queries.page(reader, query)
+    return queries.count(reader, query), queries.page(reader, query, columns=(*NEEDED, query.sort))
 
 
 # -- questions ---------------------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def turn_pages(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     query, number = SampleQuery(TARGET, sort="confidence"), 0
     while True:
         number += 1
-        yield partial(queries.page, query=query, page=number)
+        yield partial(queries.page, query=query, page=number, columns=(*NEEDED, query.sort))
 
 
 def jump(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
@@ -142,7 +143,7 @@ def jump(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:
     pages = queries.count(reader, kept[0]) // 24
     while True:
         query, number = kept[rng.integers(len(kept))], int(rng.integers(1, pages))
-        yield partial(queries.page, query=query, page=number)
+        yield partial(queries.page, query=query, page=number, columns=(*NEEDED, query.sort))
 
 
 def step(rng: np.random.Generator, reader: RunReader) -> Iterator[Ask]:

@@ -39,7 +39,7 @@ def goto(sample_id: int | None) -> None:
 
 def goto_position(run: Run, query: SampleQuery, position: int) -> None:
     """Choose the sample at a place of the order, from 1."""
-    found = run.page(query, position, 1)
+    found = run.page(query, position, 1, ())
     goto(int(found[0]["sample_id"]) if found else None)
 
 
@@ -381,7 +381,7 @@ def page() -> None:
     query = frame.query(chosen)
     if chosen.sample is None:
         everything = Selection(run=chosen.run, target=chosen.target, modality=chosen.modality)
-        first = run.page(query, 1, 1) or run.page(everything.query, 1, 1)
+        first = run.page(query, 1, 1, ()) or run.page(everything.query, 1, 1, ())
         state.change(sample=int(first[0]["sample_id"]))
         state.write_url()
         chosen = state.current()

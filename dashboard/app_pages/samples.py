@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard import filters, frame, looks, state, tiles
+from dashboard import filters, frame, looks, state, tiles, words
 from dashboard.data import Row, Run
 from dashboard.samples import chips, distribution, download, finder, opened, pager, picks, saved, sqlbox, tagging
 from dashboard.samples.tile import passage, tile
@@ -123,7 +123,8 @@ def page() -> None:
     chosen = state.current()
     heading(run, columns, chosen, matches, total)
     toolbar(columns, chosen, run.has_pictures)
-    rows = run.page(query, chosen.page, chosen.size) if matches else []
+    needed = (*tiles.NEEDED, *(() if run.has_pictures else words.NEEDED), chosen.sort)
+    rows = run.page(query, chosen.page, chosen.size, needed) if matches else []
     tools(run, query, chosen, matches, rows)
     if matches and opened.is_open(chosen, "histogram"):
         distribution.draw(run, columns, query, chosen)

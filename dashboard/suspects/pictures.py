@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import colormaps, overlays, tiles
+from dashboard import colormaps, overlays, tiles, words
 from dashboard.data import Row, Run
 from dashboard.overlays import Look
 from storage import Filter, SampleQuery
@@ -46,7 +46,7 @@ def exemplars(run: Run, suspects: Sequence[Row], target: str, shown: int = SHOWN
     query = SampleQuery(
         target=target, modality=modality_of(run, target), filters=(Filter("sample_id", "in", tuple(ids)),)
     )
-    found = {int(row["sample_id"]): row for row in run.page(query, 1, len(ids))}
+    found = {int(row["sample_id"]): row for row in run.page(query, 1, len(ids), (*tiles.NEEDED, *words.NEEDED))}
     return {
         row["id"]: [{**found[i], "box": box_in(row, i)} for i in wanted[row["id"]] if i in found] for row in suspects
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from storage.errors import StoreError
@@ -10,6 +11,8 @@ from storage.queries.filters import SampleQuery, place
 from storage.queries.order import order, size
 from storage.reader import RunReader
 
+KEYS = ("sample_id", "target", "modality")
+
 
 def count(reader: RunReader, query: SampleQuery) -> int:
     """How many samples a selection has."""
@@ -17,31 +20,40 @@ def count(reader: RunReader, query: SampleQuery) -> int:
     return size(reader, query)
 
 
-def page(reader: RunReader, query: SampleQuery, page: int = 1, size: int = 24) -> list[dict[str, Any]]:
-    """Page number `page` (from 1) of a selection: all columns of `samples` and `explanations`, in order.
+def page(
+    reader: RunReader, query: SampleQuery, page: int = 1, size: int = 24, columns: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Page number `page` (from 1) of a selection: the columns of `samples` and `explanations`, in order.
 
-    The order is made once (see `storage.queries.order`); only `size` rows are ever widened.
+    The order is made once (see `storage.queries.order`); only `size` rows are ever widened. `columns` names those that
+    are read (None: all), which is what most of the time goes with; the others are None.
     """
     if page < 1 or size < 1:
         raise StoreError(f"page {page} of size {size} does not exist; both count from 1")
     start = (int(page) - 1) * int(size)
-    return widened(reader, order(reader, query).slice(start, start + int(size)), query)
+    return widened(reader, order(reader, query).slice(start, start + int(size)), query, columns)
 
 
-def widened(reader: RunReader, ids: list[int], query: SampleQuery) -> list[dict[str, Any]]:
-    """All columns of some samples, in the order of `ids`; those that the target has no explanation of are left out."""
+def widened(
+    reader: RunReader, ids: list[int], query: SampleQuery, columns: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Columns of some samples, in the order of `ids`; those that the target has no explanation of are left out."""
     if not ids:
         return []
-    samples = reader.rows_of("samples", ids, empty=_empty(reader, "samples"))
+    samples = reader.rows_of("samples", ids, empty=_unread(reader, "samples", columns))
     which = ("target = ? AND modality = ?", (query.target, query.modality))
-    explained = reader.rows_of("explanations", ids, *which, empty=_empty(reader, "explanations"))
+    explained = reader.rows_of("explanations", ids, *which, empty=_unread(reader, "explanations", columns))
     sample_of, explanation_of = ({row["sample_id"]: row for row in rows} for rows in (samples, explained))
     return [{**sample_of[i], **explanation_of[i]} for i in ids if i in sample_of and i in explanation_of]
 
 
-def _empty(reader: RunReader, table: str) -> frozenset[str]:
-    """Columns without any value."""
-    return frozenset(name for name, n in filled_values(reader, table).items() if not n)
+def _unread(reader: RunReader, table: str, columns: Collection[str] | None) -> frozenset[str]:
+    """Columns without any value, and those that nobody asked for; keys are always read."""
+    empty = frozenset(name for name, n in filled_values(reader, table).items() if not n)
+    if columns is None:
+        return empty
+    asked = {*KEYS, *columns}
+    return empty | {name for name, _ in reader.pieces.columns.get(table, []) if name not in asked}
 
 
 def sample(reader: RunReader, sample_id: int) -> dict[str, Any]:

@@ -71,11 +71,11 @@ def _words_of_tenths(reader: RunReader, query: SampleQuery, size: int) -> list[d
 
 
 def tenth_maps(reader: RunReader, query: SampleQuery) -> dict[str, Any]:
-    """Mean image maps of the lowest and the highest tenth of the scores: `{"lowest", "highest"}`, each `{"n", "map", "grid"}`.
+    """Mean image maps of the lowest and highest tenth of the scores: {"lowest", "highest"}, each {"n", "map", "grid"}.
 
     Every map counts alike: its positive part is divided by its sum first; maps of zeros are left out. `map` lists h*w
-    shares row by row, `grid` is (h, w); `n` is 0 where there is none. Of a large tenth the 2000 pairs at its end are averaged. Empty
-    where there are no tenths or pictures have grids of their own.
+    shares row by row, `grid` is (h, w); `n` is 0 where there is none. Of a large tenth the 2000 pairs at its end are
+    averaged. Empty where there are no tenths or pictures have grids of their own.
     """
     size, grid = _tenth(reader, query), reader.record.model.get("grid")
     if not size or not grid:

@@ -321,3 +321,11 @@ def test_infinite_values_do_not_break_statistics(store: Store) -> None:
         assert order == [4, 0, 3, 1, 2]
         for position, sample_id in enumerate(order, 1):
             assert queries.neighbours(reader, SampleQuery("predicted", sort="score"), sample_id)[2] == position
+
+
+def test_only_the_columns_that_are_asked_for_are_read(reader) -> None:
+    query = SampleQuery("predicted", sort="score")
+    whole, part = queries.page(reader, query, 1, 30), queries.page(reader, query, 1, 30, ("uri", "score", "iso"))
+    kept = {"sample_id", "target", "modality", "uri", "score", "iso"}
+    assert part == [{name: value if name in kept else None for name, value in row.items()} for row in whole]
+    assert queries.page(reader, query, 2, 3, ())[0]["sample_id"] == whole[3]["sample_id"]
