@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from storage.errors import StoreError
@@ -40,9 +41,11 @@ def widened(
     """Columns of some samples, in the order of `ids`; those that the target has no explanation of are left out."""
     if not ids:
         return []
-    samples = reader.rows_of("samples", ids, empty=_unread(reader, "samples", columns))
     which = ("target = ? AND modality = ?", (query.target, query.modality))
-    explained = reader.rows_of("explanations", ids, *which, empty=_unread(reader, "explanations", columns))
+    with ThreadPoolExecutor(1) as other:  # planning a lookup in many segments keeps one core busy, and there are two
+        later = other.submit(reader.rows_of, "samples", ids, empty=_unread(reader, "samples", columns))
+        explained = reader.rows_of("explanations", ids, *which, empty=_unread(reader, "explanations", columns))
+        samples = later.result()
     sample_of, explanation_of = ({row["sample_id"]: row for row in rows} for rows in (samples, explained))
     return [{**sample_of[i], **explanation_of[i]} for i in ids if i in sample_of and i in explanation_of]
 
