@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from storage import Store
+from storage import RunReader, Store, queries
 from tests.dashboard import browser as chrome
 
 OUT = Path(__file__).parent / "img" / "dashboard"
@@ -28,12 +29,12 @@ SECONDS = 120
 
 def views(store: Path) -> dict[str, tuple[str, dict[str, str]]]:
     """Name of a picture: page and parameters of its address."""
-    opened = Store.open(store)
-    runs = opened.run_ids()
-    scenes = next((run for run in runs if "pairs" not in run), runs[0])
-    pairs = next((run for run in runs if "pairs" in run), runs[0])
-    other = next((run for run in runs if run not in (scenes, pairs)), "")
-    of_scenes, of_pairs = ({"v": "1", "run": run} for run in (scenes, pairs))
+    runs = Store.open(store).run_ids()
+    scenes = first(store, [run for run in runs if "pairs" not in run], searched)
+    pairs = first(store, [run for run in runs if "pairs" in run], searched)
+    worded = first(store, [run for run in runs if "pairs" in run], with_words)
+    other = next((run for run in runs if "pairs" not in run and run != scenes), "")
+    of_scenes, of_pairs, of_words = ({"v": "1", "run": run} for run in (scenes, pairs, worded))
     return {
         "suspects": ("suspects", of_scenes),
         "evidence": ("evidence", of_scenes),
@@ -42,14 +43,33 @@ def views(store: Path) -> dict[str, tuple[str, dict[str, str]]]:
         "overview": ("overview", of_scenes),
         "suspects-pairs": ("suspects", of_pairs),
         "evidence-pairs": ("evidence", of_pairs),
-        "scores": ("scores", of_pairs),
-        "words": ("words", of_pairs),
+        "scores": ("scores", of_words),
+        "words": ("words", of_words),
         "compare": ("compare", {**of_scenes, "other": other} if other else of_scenes),
-        "faithfulness": ("faithfulness", of_pairs),
+        "faithfulness": ("faithfulness", of_words),
         "report": ("report", of_scenes),
         "runs": ("runs", of_scenes),
         "team": ("team", of_scenes),
     }
+
+
+def first(store: Path, runs: list[str], wanted: Callable[[RunReader], bool]) -> str:
+    """The newest of some runs that has what is wanted, else the newest."""
+    for run in runs:
+        with Store.open(store).reader(run) as reader:
+            if wanted(reader):
+                return run
+    return runs[0]
+
+
+def searched(reader: RunReader) -> bool:
+    """Whether suspects were found."""
+    return bool(reader.suspects().rows)
+
+
+def with_words(reader: RunReader) -> bool:
+    """Whether words have maps of their own."""
+    return any(row["target"] == "word-1" for row in queries.targets(reader))
 
 
 def shoot(browser: Any, address: str, width: int, dark: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ def _pages(browser: Any, url: str, run: str) -> list[str]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{url}/?{urlencode({'run': run})}")
     settle(page, PATIENCE)
-    links = page.eval_on_selector_all('[data-testid="stSidebarNavLink"]', "all => all.map(a => a.href)")
+    links = page.eval_on_selector_all('[data-testid="stSidebar"] a', "all => all.map(a => a.href)")
+    links = [link for link in links if link.startswith(url)]
     page.close()
     return list(dict.fromkeys(link.split("?")[0].removeprefix(url).strip("/") for link in links))
 
@@ -83,9 +85,10 @@ def _memory(browser: Any, url: str, run: str, views: int) -> dict[str, Any]:
     process = _server_at(url)
     before, seconds = process.memory_info().rss, []
     for number in range(views):
-        parameters = {"run": run, "sort": SORTS[number % len(SORTS)], "desc": number // 8 % 2, "page": 1 + 37 * number}
+        parameters = {"v": 1, "run": run, "sort": SORTS[number % len(SORTS)], "page": 1 + 37 * number}
+        parameters["order"] = ("asc", "desc")[number // 8 % 2]
         if number % 3 == 1:
-            parameters["f"] = f"label:eq:{CLASSES[number % len(CLASSES)]}"
+            parameters["f"] = json.dumps(["label", "in", [CLASSES[number % len(CLASSES)]]])
         name = "sample" if number % 3 == 2 else "samples"
         if name == "sample":
             parameters["sample"] = 1 + 4_001 * number

@@ -17,7 +17,7 @@ from dashboard.scores.pair import Pair
 from dashboard.scores.shuffled import Shuffled
 from dashboard.selection import MAX_TEXT, Selection, clip, state_to_params
 from dashboard.words import literal, passages
-from storage import SampleQuery, StoreError
+from storage import Filter, SampleQuery, StoreError
 
 CAPTION = "caption"  # the group of `Selection.only` that holds the caption somebody typed
 MAX_CAPTION = MAX_TEXT - len(CAPTION) - 1
@@ -26,10 +26,12 @@ SAME = 1e-3  # share of the score up to which the same caption scores the same
 
 
 def chosen_pair(run: Run, query: SampleQuery, chosen: Selection) -> Pair | None:
-    """The chosen pair, or the one with the lowest score where none was chosen; says what cannot be shown."""
+    """The chosen pair, or the lowest with a score that is not cut off; says what cannot be shown."""
     sample = chosen.sample
     if sample is None:
-        first = run.page(replace(query, sort="score", descending=False), 1, 1)
+        ascending = replace(query, sort="score", descending=False)
+        mapped = replace(ascending, filters=(*query.filters, Filter("score", "ne", 0.0)))
+        first = run.page(mapped, 1, 1, ()) or run.page(ascending, 1, 1, ())
         sample = int(first[0]["sample_id"]) if first else None
     if sample is None:
         return None
