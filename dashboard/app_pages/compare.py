@@ -201,7 +201,7 @@ def lists(summary: Row, chosen: Selection) -> tuple[str, int]:
     shown = [key for key in LISTS if told[key] is not None and (summary["labelled"] or key not in ("wrong", "right"))]
     name = name if name in shown else "moved"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control(
+        st.pills(
             "List",
             shown,
             required=True,

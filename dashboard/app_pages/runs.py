@@ -52,7 +52,7 @@ def progress(run: Run, row: Row) -> None:
         st.metric("Explained", f"{now.explained:,}", border=True)
         st.metric("Failed", f"{now.failed:,}", border=True)
         st.metric(
-            "Samples per second",
+            "Samples/s",
             "–" if now.samples_per_second is None else f"{now.samples_per_second:,.1f}",
             border=True,
         )

@@ -123,7 +123,7 @@ def log(history: Sequence[Entry], names: Mapping[str, str]) -> None:
         column_config={
             "at": st.column_config.DatetimeColumn("When", format="YYYY-MM-DD HH:mm:ss"),
             "reviewer": st.column_config.TextColumn("Who"),
-            "suspect": st.column_config.TextColumn("Suspect", width="medium"),
+            "suspect": st.column_config.TextColumn("Suspect", width="large"),
             "said": st.column_config.TextColumn("Verdict"),
             "note": st.column_config.TextColumn("Note", width="large"),
         },

@@ -73,7 +73,7 @@ def test_lists_are_chosen_in_the_link_and_by_the_control(app: Any, two: Path) ->
     test = open_page(app, two, "compare", v="1", run="shapes-vit", other="second", only="list:wrong")
     assert len(compared(test)) == 2 * min(24, wanted["wrong"]) > 0
     assert all("**" not in label.replace("\\*", "") for label in compared(test))  # the hostile class name
-    test.segmented_control(key="compare_list").set_value("left").run()
+    test.pills(key="compare_list").set_value("left").run()
     assert not test.exception and len(compared(test)) == 2 * min(24, wanted["left"])
     assert "list:left" in test.query_params["only"]
     test.slider(key="compare_drop").set_value(90).run()
