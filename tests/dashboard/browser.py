@@ -97,7 +97,7 @@ def watch(page: Any) -> list[str]:
     return said
 
 
-def settle(page: Any, seconds: float = 30) -> None:
+def settle(page: Any, seconds: float = 90) -> None:
     """Wait until the script has ended and everything it sent is drawn."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)
     page.wait_for_function(
