@@ -5,10 +5,11 @@ STORE ?= audits
 SERVE ?= 1
 PORT ?= 8501
 RUN_OPTIONS ?=
+BENCH_STORE ?= bench_store
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench bench-suspects pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-suspects bench-dashboard pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -67,11 +68,17 @@ bench: .venv/.installed-dev ## measure the engine against its limit and its peer
 bench-suspects: .venv/.installed-dev ## measure the search for suspects on generated datasets (about an hour)
 	$(BIN)/python benchmarks/suspects.py --settings 178 --json benchmarks/results/suspects.json
 
-pictures: setup ## draw the pictures of the documents anew: every method, and the first suspects of the demo
+bench-dashboard: .venv/.installed-dev ## measure the dashboard on a million samples (2.3 GB in BENCH_STORE, about an hour)
+	$(BIN)/python benchmarks/dashboard_scale.py --make $(BENCH_STORE)
+	$(BIN)/python benchmarks/dashboard_scale.py $(BENCH_STORE) --json benchmarks/results/dashboard_scale.json
+	$(BIN)/python benchmarks/dashboard_scale.py $(BENCH_STORE) --pages --json benchmarks/results/dashboard_pages.json
+
+pictures: .venv/.installed-dev ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py
 	$(BIN)/python -m jobs demo --store $(STORE)
 	$(BIN)/python docs/suspects_picture.py $(STORE)
 	$(BIN)/python docs/suspects_picture.py $(STORE) $$(ls $(STORE)/runs | grep pairs | tail -1) docs/img/pair_suspects.png
+	$(BIN)/python docs/dashboard_pictures.py $(STORE)
 
 clean: ## remove .venv, caches and the demo's data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data
