@@ -183,7 +183,9 @@ def focused(page: Any) -> Any:
 
 
 def await_rank(page: Any, rank: int) -> None:
+    """Until a suspect is in focus and its buttons are drawn: a key that comes before them is lost."""
     focused(page).get_by_text(re.compile(rf"^{rank}\. ")).wait_for()
+    chrome.settle(page, PATIENCE)
 
 
 @pytest.mark.browser
