@@ -14,6 +14,11 @@ from dashboard.tiles import view_of
 MODES = {"overlay": "Overlay", "original": "Original", "map": "Map"}
 
 
+def theme() -> str:
+    """The ground of pictures: 'light' or 'dark'."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
 def controls() -> None:
     """Mode, opacity and colour map; the same on every page that shows maps."""
     look = state.current().look

@@ -244,7 +244,7 @@ def gallery(opened: Opened, name: str, chosen: Selection, threshold: float) -> N
     pictures = None
     if opened.a.has_pictures and opened.b.has_pictures:
         looks.legend([row["a"] for row in rows])
-        theme = "dark" if st.context.theme.type == "dark" else "light"
+        theme = looks.theme()
         of_a = tiles.gallery(opened.a, [row["a"] for row in rows], chosen.look, theme)
         of_b = tiles.gallery(opened.b, [row["b"] for row in rows], chosen.look, theme)
         pictures = list(zip(of_a, of_b, strict=True))

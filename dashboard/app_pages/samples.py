@@ -70,7 +70,7 @@ def gallery(run: Run, rows: list[Row], chosen: Selection) -> None:
     """One page of tiles."""
     looks.legend(rows)
     grid = st.grid(6, min_column_width=140, gap=("small", "small"), key="gallery")
-    theme = "dark" if st.context.theme.type == "dark" else "light"
+    theme = looks.theme()
     tags, picked = tagging.of(run, _ids(rows)), set(picks.of(run))
     for row, picture in zip(rows, tiles.gallery(run, rows, chosen.look, theme), strict=True):
         with grid.cell():

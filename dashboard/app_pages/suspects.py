@@ -83,7 +83,7 @@ def pager(listed: Filtered, pictures_there: bool) -> None:
 
 def pictured(run: Run, rows: Sequence[Row]) -> dict[str, Pictured]:
     """What there is to see of the suspects of a page."""
-    look, theme = state.current().look, "dark" if st.context.theme.type == "dark" else "light"
+    look, theme = state.current().look, looks.theme()
     target = pictures.target_of(run, run.suspects().about)
     found = pictures.exemplars(run, rows, target)
     if not run.has_pictures:

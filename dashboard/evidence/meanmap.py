@@ -9,9 +9,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, colormaps, overlays, state
+from dashboard import charts, colormaps, looks, overlays, state
 from dashboard.evidence.compared import compared, others_name
-from dashboard.evidence.shown import theme
 from dashboard.evidence.subject import Subject
 from storage.queries import members as queries
 
@@ -130,7 +129,7 @@ def draw(subject: Subject) -> None:
     drawn = (
         ("members", f"Members ({found.n_members:,})", found.members, scale, 0.0, top),
         ("others", f"{rest[:1].upper()}{rest[1:]} ({found.n_others:,})", found.others, scale, 0.0, top),
-        ("difference", "Difference", found.difference, diverging(theme()), -most, most),
+        ("difference", "Difference", found.difference, diverging(looks.theme()), -most, most),
     )
     for key, title, values, colors, low, high in drawn:
         with grid.cell():

@@ -7,18 +7,14 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import state, tiles, words
+from dashboard import looks, state, tiles, words
 from dashboard.data import Row
 from dashboard.evidence.subject import Subject
+from dashboard.samples.tile import verdict
 from dashboard.selection import MAX_VALUES, Selection, clip, link, state_to_params
 from storage import Filter
 
 PIECES = 60  # words of a passage that are shown
-
-
-def theme() -> str:
-    """The ground of pictures: 'light' or 'dark'."""
-    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def samples(subject: Subject, rows: Sequence[Row], key: str, columns: int = 8) -> None:
@@ -29,7 +25,7 @@ def samples(subject: Subject, rows: Sequence[Row], key: str, columns: int = 8) -
         passages(subject, rows, key)
         return
     chosen = state.current()
-    pictures = tiles.gallery(subject.run, rows, chosen.look, theme())
+    pictures = tiles.gallery(subject.run, rows, chosen.look, looks.theme())
     grid = st.grid(columns, min_column_width=112, gap=("small", "xsmall"), key=key)
     for row, picture in zip(rows, pictures, strict=True):
         with grid.cell(), st.container(horizontal_alignment="center", gap="xxsmall"):
@@ -45,7 +41,7 @@ def tile(row: Row, picture: bytes, here: Selection, length: int) -> None:
         query_params=state_to_params(here),
         width="content",
     )
-    st.caption(verdict(row), text_alignment="center", wrap=False)
+    st.caption(verdict(row, "score"), text_alignment="center", wrap=False)
 
 
 def passages(subject: Subject, rows: Sequence[Row], key: str) -> None:
@@ -63,7 +59,7 @@ def passages(subject: Subject, rows: Sequence[Row], key: str) -> None:
                     query_params=state_to_params(here),
                     width="content",
                 )
-                st.caption(verdict(row), width="content")
+                st.caption(verdict(row, "score"), width="content")
             relevancy = found.get((row["sample_id"], row["target"]))
             if relevancy is None:
                 st.text(clip(str(row.get("text") or ""), 400))
@@ -83,17 +79,6 @@ def names(row: Row, length: int = 20) -> str:
         return f"{clip(str(label), length // 2)} → {clip(str(predicted), length // 2)}"
     name = predicted if predicted is not None else row.get("text") if row.get("text") else label
     return clip(str(name), length) if name else f"sample {row['sample_id']}"
-
-
-def verdict(row: Row) -> str:
-    """Right or wrong with the confidence, or the score."""
-    if row.get("confidence") is None:
-        return f"score {row['score']:.3g}"
-    if row.get("correct") is None:
-        return f"{row['confidence']:.0%} sure"
-    if row["correct"]:
-        return f":green[:material/check_circle: right] {row['confidence']:.0%}"
-    return f":red[:material/cancel: wrong] {row['confidence']:.0%}"
 
 
 def to_samples(label: str, view: Selection, icon: str = "grid_view") -> None:

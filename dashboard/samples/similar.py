@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import tiles
+from dashboard import looks, tiles
 from dashboard.data import Run
 from dashboard.samples import opened
 from dashboard.samples.tile import names
@@ -37,7 +37,7 @@ def draw(run: Run, chosen: Selection, sample_id: int) -> None:
         name = run.reader.sets.keep(list(found))
         rows = run.page(SampleQuery(chosen.target, chosen.modality, sets=(name,)), 1, SHOWN)
         rows.sort(key=lambda row: -found[row["sample_id"]])
-        theme = "dark" if st.context.theme.type == "dark" else "light"
+        theme = looks.theme()
         pictures = tiles.gallery(run, rows, chosen.look, theme) if run.has_pictures else [None] * len(rows)
         grid = st.grid(6, min_column_width=130, gap=("small", "small"), key="similar")
         for row, picture in zip(rows, pictures, strict=True):

@@ -63,7 +63,7 @@ def distribution(run: Run, query: SampleQuery, chosen: Selection, numbers: Row) 
 
 def ends(run: Run, query: SampleQuery, chosen: Selection) -> None:
     """Two galleries: the pairs with the lowest and with the highest scores."""
-    theme = "dark" if st.context.theme.type == "dark" else "light"
+    theme = looks.theme()
     with st.container(horizontal=True, vertical_alignment="top"):
         looks.controls()
     for name, (descending, title) in ENDS.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import state, tiles
+from dashboard import looks, state, tiles
 from dashboard.data import Row, Run
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.wordlist import data
@@ -180,7 +180,7 @@ def _list(run: Run, query: SampleQuery, ids: list[int], word: str, chosen: Selec
     maps = run.maps([(int(row["sample_id"]), query.target) for row in rows], "text")
     pictures: list[bytes | None] = [None] * len(rows)
     if run.has_pictures:
-        theme = "dark" if st.context.theme.type == "dark" else "light"
+        theme = looks.theme()
         pictures = list(tiles.gallery(run, rows, chosen.look, theme))
     st.caption("Colour: relevancy, least to most relevant word of each text. The word is framed.")
     grid = st.grid(4 if run.has_pictures else 2, min_column_width=200 if run.has_pictures else 420, key="word_samples")

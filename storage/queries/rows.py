@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from storage.queries import order
 from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import SampleQuery, order_by, source
 from storage.reader import RunReader
@@ -19,10 +20,7 @@ BATCH = 20_000
 
 def ids(reader: RunReader, query: SampleQuery, limit: int | None = None) -> npt.NDArray[np.int64]:
     """The sample ids of a selection in its order, int64; the first `limit` of them."""
-    tables, params = source(reader, query)
-    end = "" if limit is None else f" LIMIT {int(limit)}"
-    found = reader.table(f"SELECT e.sample_id {tables} {order_by(reader, query)}{end}", params)
-    return found["sample_id"].to_numpy()
+    return order.ids(reader, query)[:limit]
 
 
 @contextmanager
