@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlparse
 
 import psutil
 
 from benchmarks.scale.make import CLASSES
-from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, exceptions, server, settle
+from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, exceptions, free_port, server, settle, wait_healthy
 
+BARE = Path(__file__).with_name("bare.py")
 PATIENCE = 120  # seconds
+LIMIT = 3  # seconds
+ROUNDS = 3
 VIEWS_PER_VISITOR = 20
 SORTS = ("confidence", "entropy", "mass", "border_share", "brightness", "iso", "label", "sample_id")
 
@@ -23,13 +31,31 @@ SORTS = ("confidence", "entropy", "mass", "border_share", "brightness", "iso", "
 def page_rows(store: Path, run: str, views: int, said: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
     """One row per page, then one for the memory after some page views with changing parameters."""
     rows = []
-    with server(store, store.with_name(store.name + "-server.log")) as url, _browser() as browser:
+    log = store.with_name(store.name + "-server.log")
+    with server(store, log) as url, _bare_server() as bare, _browser() as browser:
+        _view(browser, bare)  # the first start of the browser costs more
         for name in _pages(browser, url, run):
-            rows.append(_first_view(browser, url, run, name))
+            rows.append(_first_view(browser, f"{url}/{name}?{urlencode({'run': run})}", bare))
             said(rows[-1])
-        rows.append(_memory(browser, url, run, views))
-        said(rows[-1])
+        if views:
+            rows.append(_memory(browser, url, run, views))
+            said(rows[-1])
     return rows
+
+
+@contextmanager
+def _bare_server() -> Iterator[str]:
+    """A server of one bare page of Streamlit."""
+    port = free_port()
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(BARE), *options, "--browser.gatherUsageStats=false"]
+    with TemporaryFile() as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_healthy(url, process, Path(os.devnull))
+            yield url
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -55,28 +81,46 @@ def _pages(browser: Any, url: str, run: str) -> list[str]:
     return list(dict.fromkeys(link.split("?")[0].removeprefix(url).strip("/") for link in links))
 
 
-def _first_view(browser: Any, url: str, run: str, name: str) -> dict[str, Any]:
-    """Seconds until a page is settled in a new browser context; the first of the server, and once more."""
-    first, wrong = _view(browser, f"{url}/{name}?{urlencode({'run': run})}")
-    again, _ = _view(browser, f"{url}/{name}?{urlencode({'run': run})}")
+def _first_view(browser: Any, address: str, bare: str) -> dict[str, Any]:
+    """Seconds until a page is settled: the first of the server, in other new browsers, and in one that has been there.
+
+    Beside them the least that is possible on this machine at this moment: a bare page of Streamlit with one chart.
+    """
+    first, _, wrong = _view(browser, address)
+    limits, new, returning = [], [], []
+    for _ in range(ROUNDS):
+        limits.append(_view(browser, bare)[0])
+        seconds, back, _ = _view(browser, address)
+        new.append(seconds)
+        returning.append(back)
+    bare_s, again_s = median(limits), median(new)
     return {
-        "page": name or "start",
+        "page": urlparse(address).path.strip("/"),
         "first_s": first,
-        "again_s": again,
-        "limit_s": 3,
-        "within": first < 3,
+        "again_s": again_s,
+        "returning_s": median(returning),
+        "bare_s": bare_s,
+        "again_over_bare": round(again_s / bare_s, 2),
+        "limit_s": LIMIT,
+        "within": first < LIMIT,
         "wrong": wrong,
     }
 
 
-def _view(browser: Any, address: str) -> tuple[float, list[str]]:
+def _view(browser: Any, address: str) -> tuple[float, float, list[str]]:
+    """Seconds of a visit in a new browser context, of another in the same one, and the errors on the page."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     try:
-        page = context.new_page()
-        began = time.perf_counter()
-        page.goto(address)
-        settle(page, PATIENCE)
-        return round(time.perf_counter() - began, 2), exceptions(page)
+        seconds = []
+        for _ in range(2):
+            page = context.new_page()
+            began = time.perf_counter()
+            page.goto(address)
+            settle(page, PATIENCE)
+            seconds.append(round(time.perf_counter() - began, 2))
+            wrong = exceptions(page)
+            page.close()
+        return seconds[0], seconds[1], wrong
     finally:
         context.close()
 

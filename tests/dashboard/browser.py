@@ -109,6 +109,12 @@ def settle(page: Any, seconds: float = 90) -> None:
     )
 
 
+def press(page: Any, key: str, seconds: float = 90) -> None:
+    """Press a key that stands for a button, once the button is drawn: a key that comes before it is lost."""
+    settle(page, seconds)
+    page.keyboard.press(key)
+
+
 def exceptions(page: Any) -> list[str]:
     """Texts of exception boxes on the page."""
     return list(page.locator('[data-testid="stException"]').all_inner_texts())

@@ -1,7 +1,6 @@
 """A small synthetic store, written by the real writer: pictures drawn here, maps that know where the object is.
 
-Run as a script it writes a store for looking at (``python -m tests.dashboard.make_store FOLDER``), or
-with ``--grow SECONDS`` a run that grows for that long.
+Run as a script it writes a store for looking at (``python -m tests.dashboard.make_store FOLDER``).
 """
 
 from __future__ import annotations
@@ -355,12 +354,7 @@ def grow(store: Path, root: Path, seconds: float, part: int = 8, parts: int = 40
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--grow", type=float, help="instead, grow a run for so many seconds")
     options = parser.parse_args()
-    if options.grow:
-        for done in grow(options.store, options.store.parent / "growing-data", options.grow):
-            print(done, flush=True)
-        return
     write_pairs(options.store, options.store.parent / "pairs-data")
     write_classes(options.store, options.store.parent / "classes-data")
     write_suspects(options.store)

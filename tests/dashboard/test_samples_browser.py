@@ -119,9 +119,9 @@ def test_a_click_on_a_bar_above_the_gallery_narrows_it_and_arrows_turn_pages(
     page: Any, address: str, reader: RunReader
 ) -> None:
     visit(page, address, "samples", only=["open:histogram", "histogram:year"])
-    page.keyboard.press("ArrowRight")
+    chrome.press(page, "ArrowRight", SECONDS)
     page.wait_for_url("**page=2*")
-    page.keyboard.press("ArrowLeft")
+    chrome.press(page, "ArrowLeft", SECONDS)
     page.wait_for_url("**page=1*")
     chrome.settle(page, SECONDS)
     click_on(page, "histogram_0", ".trace.bars >> nth=1 >> .point >> nth=2")

@@ -183,7 +183,7 @@ def focused(page: Any) -> Any:
 
 
 def await_rank(page: Any, rank: int) -> None:
-    """Until a suspect is in focus and its buttons are drawn: a key that comes before them is lost."""
+    """Until a suspect is in focus and drawn."""
     focused(page).get_by_text(re.compile(rf"^{rank}\. ")).wait_for()
     chrome.settle(page, PATIENCE)
 
@@ -193,22 +193,22 @@ def test_a_list_is_reviewed_by_keyboard(chromium: Any, team_url: str, team_store
     page = arrive(chromium, team_url, "kim", only="status:verified")
     said_by_the_browser = chrome.watch(page)
     await_rank(page, 1)
-    page.keyboard.press("2")
+    chrome.press(page, "2", PATIENCE)
     focused(page).get_by_text("Stored as spurious.").wait_for()
-    page.keyboard.press("j")
+    chrome.press(page, "j", PATIENCE)
     await_rank(page, 2)
     assert page.locator(".st-key-suspect_in_focus").count() == 1
-    page.keyboard.press("j")
+    chrome.press(page, "j", PATIENCE)
     await_rank(page, 3)
-    page.keyboard.press("1")
+    chrome.press(page, "1", PATIENCE)
     focused(page).get_by_text("Stored as core feature.").wait_for()
-    page.keyboard.press("u")
+    chrome.press(page, "u", PATIENCE)
     focused(page).get_by_text("Taken back.").wait_for()
-    page.keyboard.press("k")
+    chrome.press(page, "k", PATIENCE)
     await_rank(page, 2)
-    page.keyboard.press("3")
+    chrome.press(page, "3", PATIENCE)
     focused(page).get_by_text("Stored as unsure.").wait_for()
-    page.keyboard.press("n")  # 3 was taken back
+    chrome.press(page, "n", PATIENCE)  # 3 was taken back
     await_rank(page, 3)
     box = focused(page).bounding_box()
     assert box["y"] < 900 and box["y"] + box["height"] > 0  # the focus is brought into sight
@@ -219,7 +219,7 @@ def test_a_list_is_reviewed_by_keyboard(chromium: Any, team_url: str, team_store
     focused(page).get_by_role("button", name="Spurious").click()
     focused(page).get_by_text("Stored as spurious, with your note.").wait_for()
     page.locator("h1").first.click()
-    page.keyboard.press("e")
+    chrome.press(page, "e", PATIENCE)
     page.wait_for_url("**/evidence?*")
     assert parse_qs(urlparse(page.url).query)["suspect"] == ["concept-bars"]
     mine = [(e.suspect, e.verdict, e.note) for e in Reviews.open(team_store).history(RUN) if e.reviewer == "kim"]

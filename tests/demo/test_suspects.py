@@ -18,9 +18,9 @@ from storage import Store
 pytestmark = pytest.mark.slow
 
 
-def search(folder: Path, cues: bool) -> SuspectsResult:
+def search(folder: Path, cues: bool, per_split: int) -> SuspectsResult:
     """Paint, explain and search the demo's scenes, with or without their cues."""
-    counts = dict.fromkeys(("aligned", "conflicting", "clean"), PER_SPLIT)
+    counts = dict.fromkeys(("aligned", "conflicting", "clean"), per_split)
     manifest = write_dataset(folder, SEED, counts, cues=cues, name="scenes", workers=2)
     store = str(folder / "store")
     run_audit(RunSpec(data=str(manifest), model=f"timm:local-dir:{WEIGHTS / 'vit'}", store=store, name="demo"))
@@ -28,7 +28,7 @@ def search(folder: Path, cues: bool) -> SuspectsResult:
 
 
 def test_planted_cues_come_first_and_are_verified_and_flagged(tmp_path: Path) -> None:
-    found = search(tmp_path, cues=True)
+    found = search(tmp_path, True, PER_SPLIT)
     with Store.open(tmp_path / "store").reader("demo") as reader:
         cue_of = {row["sample_id"]: row["cue"] for row in reader.query("SELECT sample_id, cue FROM samples")}
         assert reader.suspects().rows[0]["id"] == found.suspects[0]["id"]
@@ -46,5 +46,5 @@ def test_planted_cues_come_first_and_are_verified_and_flagged(tmp_path: Path) ->
 
 
 def test_nothing_is_flagged_on_the_twin_without_cues(tmp_path: Path) -> None:
-    found = search(tmp_path, cues=False)
+    found = search(tmp_path, False, PER_SPLIT // 2)
     assert found.suspects and not [row for row in found.suspects if row["flagged"]]

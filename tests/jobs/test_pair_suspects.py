@@ -190,11 +190,9 @@ def test_a_model_that_is_gone_or_other_is_refused(jobs, pairs: Audited, copied: 
     assert (copied / "runs/demo/suspects.parquet").read_bytes() == before
 
 
-def test_kinds_of_the_other_runs_are_refused(jobs, pairs: Audited, audited: Audited) -> None:
+def test_kinds_of_the_other_runs_are_refused(jobs, pairs: Audited) -> None:
     answer = jobs("suspects", "demo", "--store", pairs.store, "--kind", "concept")
     assert_refused(answer, "--kind concept is not for runs of image-text scores", "pair_mismatch, pair_mark")
-    answer = jobs("suspects", "demo", "--store", audited.store, "--kind", "pair_mark")
-    assert_refused(answer, "--kind pair_mark is not for runs of classes", "concept, location, property, word are")
     answer = jobs("suspects", "demo", "--store", pairs.store, "--kind", "pair_marks")
     assert_refused(answer, "unknown kind of suspect 'pair_marks'", "did you mean pair_mark ")
 

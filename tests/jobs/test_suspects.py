@@ -174,6 +174,10 @@ def test_kinds(jobs, copied: Path, kinds: tuple[str, ...]) -> None:
     ("options", "words"),
     [
         (["--kind", "concpt"], ["unknown kind of suspect 'concpt'", "did you mean concept?"]),
+        (
+            ["--kind", "pair_mark"],
+            ["--kind pair_mark is not for runs of classes", "concept, location, property, word are"],
+        ),
         (["--kind", "colour"], ["unknown kind of suspect 'colour'", "concept, location, property, word"]),
         (["--top", "-1"], ["--top -1", "at least 0"]),
         (["--top", "many"], ["'--top'", "valid integer"]),
