@@ -8,6 +8,10 @@ RUN_OPTIONS ?=
 BENCH_STORE ?= bench_store
 TEST_PROCESSES ?= 2
 
+# uv installs five times as fast as pip; where it cannot reach the index that pip is told of, pip does it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL = { $(PIP) uv==0.13.9 && $(BIN)/uv pip install --quiet --python $(BIN)/python -r $(1); } || $(PIP) -r $(1)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo audit dashboard test lint format bench bench-suspects bench-dashboard pictures clean
 
@@ -21,11 +25,11 @@ setup: .venv/.installed ## make .venv and install what is needed to run
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(call INSTALL,requirements.txt)
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(call INSTALL,requirements-dev.txt)
 	@touch $@
 
 demo: setup ## audit the built-in demo and open the dashboard (SERVE=0: do not open)
