@@ -20,7 +20,7 @@ from dashboard.boxes import RegionMap, owners
 from dashboard.overlays import Floats, View
 from dashboard.selection import clip
 
-DONE, BAD, OPEN = "#2a9d9f", "#d65f50", "#9aa7b4"  # explained, failed, not yet; readable on light and dark
+DONE, OPEN = "#2a9d9f", "#9aa7b4"  # explained, not yet; readable on light and dark
 LABEL, OTHER = "#d08a2e", "#2a9d9f"
 CONFIG = {"displayModeBar": False, "scrollZoom": False}
 MAX_CLASSES = 24
@@ -30,59 +30,6 @@ HOVER_CELLS = 80  # cells of the longer side that answer the pointer over region
 def plain(text: object, length: int = 28) -> str:
     """Text as plotly shows it literally: clipped and with HTML escaped."""
     return escape(clip(str(text), length), quote=False)
-
-
-def coverage(explained: int, failed: int, total: int) -> go.Figure:
-    """One stacked bar: how much of the dataset was explained, failed, or is still to come."""
-    parts = [
-        ("explained", explained, DONE),
-        ("failed", failed, BAD),
-        ("not yet", max(total - explained - failed, 0), OPEN),
-    ]
-    figure = go.Figure()
-    for name, n, color in parts:
-        if n:
-            share = n / max(total, 1)
-            figure.add_bar(
-                x=[n],
-                y=[""],
-                orientation="h",
-                name=f"{name} {n:,}",
-                marker_color=color,
-                hovertemplate=f"{name}: {n:,} of {total:,} ({share:.1%})<extra></extra>",
-            )
-    _flat(figure, total)
-    return figure
-
-
-def time_shares(seconds: Mapping[str, float]) -> go.Figure:
-    """One stacked bar of where the time of a run went (seconds per stage)."""
-    total = sum(seconds.values()) or 1.0
-    figure = go.Figure()
-    for (name, value), color in zip(seconds.items(), (LABEL, DONE, "#6a7fb5"), strict=False):
-        figure.add_bar(
-            x=[value],
-            y=[""],
-            orientation="h",
-            name=f"{name} {value / total:.0%}",
-            marker_color=color,
-            hovertemplate=f"{name}: {value:,.1f} s ({value / total:.1%})<extra></extra>",
-        )
-    _flat(figure, total)
-    return figure
-
-
-def _flat(figure: go.Figure, total: float) -> None:
-    figure.update_layout(
-        barmode="stack",
-        height=52,
-        margin={"l": 0, "r": 0, "t": 32, "b": 0},
-        bargap=0.0,
-        legend={"orientation": "h", "y": 1.15, "yanchor": "bottom", "x": 0, "traceorder": "normal", "title": None},
-        showlegend=True,
-    )
-    figure.update_xaxes(visible=False, range=[0, max(total, 1e-9)], fixedrange=True)
-    figure.update_yaxes(visible=False, fixedrange=True)
 
 
 def confusion(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:

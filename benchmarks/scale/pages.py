@@ -23,7 +23,7 @@ from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, exceptions, free_p
 BARE = Path(__file__).with_name("bare.py")
 PATIENCE = 120  # seconds
 LIMIT = 3  # seconds
-ROUNDS = 3
+ROUNDS = 2
 VIEWS_PER_VISITOR = 20
 SORTS = ("confidence", "entropy", "mass", "border_share", "brightness", "iso", "label", "sample_id")
 
@@ -86,19 +86,19 @@ def _first_view(browser: Any, address: str, bare: str) -> dict[str, Any]:
 
     Beside them the least that is possible on this machine at this moment: a bare page of Streamlit with one chart.
     """
-    first, _, wrong = _view(browser, address)
+    (first,), wrong = _view(browser, address, 1)
     limits, new, returning = [], [], []
     for _ in range(ROUNDS):
-        limits.append(_view(browser, bare)[0])
-        seconds, back, _ = _view(browser, address)
+        limits += _view(browser, bare, 1)[0]
+        (seconds, back), _ = _view(browser, address)
         new.append(seconds)
         returning.append(back)
-    bare_s, again_s = median(limits), median(new)
+    bare_s, again_s = round(median(limits), 2), round(median(new), 2)
     return {
         "page": urlparse(address).path.strip("/"),
         "first_s": first,
         "again_s": again_s,
-        "returning_s": median(returning),
+        "returning_s": round(median(returning), 2),
         "bare_s": bare_s,
         "again_over_bare": round(again_s / bare_s, 2),
         "limit_s": LIMIT,
@@ -107,12 +107,12 @@ def _first_view(browser: Any, address: str, bare: str) -> dict[str, Any]:
     }
 
 
-def _view(browser: Any, address: str) -> tuple[float, float, list[str]]:
-    """Seconds of a visit in a new browser context, of another in the same one, and the errors on the page."""
+def _view(browser: Any, address: str, visits: int = 2) -> tuple[list[float], list[str]]:
+    """Seconds of each of some visits in one new browser context, and the errors on the page."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     try:
-        seconds = []
-        for _ in range(2):
+        seconds: list[float] = []
+        for _ in range(visits):
             page = context.new_page()
             began = time.perf_counter()
             page.goto(address)
@@ -120,7 +120,7 @@ def _view(browser: Any, address: str) -> tuple[float, float, list[str]]:
             seconds.append(round(time.perf_counter() - began, 2))
             wrong = exceptions(page)
             page.close()
-        return seconds[0], seconds[1], wrong
+        return seconds, wrong
     finally:
         context.close()
 

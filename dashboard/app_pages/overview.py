@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, data, frame, listing, state
+from dashboard import bars, charts, data, frame, listing, state
 from dashboard.data import Row, Run
 from dashboard.samples import chips, clicks, saved
 from dashboard.selection import Selection, clip, state_to_params
@@ -48,11 +48,8 @@ def headline(progress: Progress, classes: list[Row], narrowed: bool) -> None:
             help="Right predictions among the explained samples with a label"
             + (", as far as they match what is chosen." if narrowed else "."),
         )
-    st.plotly_chart(
-        charts.coverage(progress.explained, progress.failed, total),
-        config=charts.CONFIG,
-        alt=f"{progress.explained} of {total} samples explained, {progress.failed} failed",
-    )
+    spoken = f"{progress.explained} of {total} samples explained, {progress.failed} failed"
+    st.html(bars.stacked(bars.coverage(progress.explained, progress.failed, total), spoken))
 
 
 def choose_row(rows: list[Row], columns: dict[str, Any], key: str, alt: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, data, frame, listing, resume, state
+from dashboard import bars, data, frame, listing, resume, state
 from dashboard.data import Row, Run
 from dashboard.selection import state_to_params
 from dashboard.settings import store_path
@@ -61,21 +61,13 @@ def progress(run: Run, row: Row) -> None:
             duration(now.eta_seconds) if now.live else f"{now.parts_done:,}",
             border=True,
         )
-    st.plotly_chart(
-        charts.coverage(now.explained, now.failed, total),
-        config=charts.CONFIG,
-        key="live_coverage",
-        alt=f"{now.explained} of {total} samples explained, {now.failed} failed",
-    )
+    spoken = f"{now.explained} of {total} samples explained, {now.failed} failed"
+    st.html(bars.stacked(bars.coverage(now.explained, now.failed, total), spoken))
     seconds = {"read": now.seconds_read, "compute": now.seconds_compute, "write": now.seconds_write}
     if sum(seconds.values()):
         st.caption("Share of the working time per stage (stages overlap, so the longest one sets the pace)")
-        st.plotly_chart(
-            charts.time_shares(seconds),
-            config=charts.CONFIG,
-            key="live_shares",
-            alt=", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()),
-        )
+        spoken = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+        st.html(bars.stacked(bars.time_shares(seconds), spoken))
 
 
 def suspects(store: Path, row: Row) -> str | None:

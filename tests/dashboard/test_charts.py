@@ -12,16 +12,6 @@ from dashboard.overlays import WHOLE
 from tests.dashboard.make_store import HOSTILE
 
 
-def test_coverage_parts_add_up_to_the_dataset() -> None:
-    figure = charts.coverage(150, 10, 200)
-    assert [(bar.name, bar.x[0]) for bar in figure.data] == [
-        ("explained 150", 150),
-        ("failed 10", 10),
-        ("not yet 40", 40),
-    ]
-    assert len(charts.coverage(0, 0, 0).data) == 0
-
-
 def test_confusion_colours_by_share_of_the_label() -> None:
     rows = [
         {"label": "a", "predicted": "a", "n": 3},

@@ -96,9 +96,15 @@ def test_the_diverging_scale_has_its_ground_in_the_middle(ground: str) -> None:
 
 def test_a_mean_map_as_a_chart() -> None:
     values = np.array([[0.1, 0.2, 0.0], [0.3, 0.0, 0.4]])
-    figure = meanmap.heat(values, meanmap.diverging("light"), -0.4, 0.4, "mean")
-    np.testing.assert_allclose(np.asarray(figure.data[0].z), values * 100)
-    assert (figure.data[0].zmin, figure.data[0].zmax) == (-40, 40)
+    panel = meanmap.Panel("<b>Maps</b>", values, meanmap.diverging("light"), -0.4, 0.4, "mean")
+    figure = meanmap.chart([panel, panel, panel])
+    assert len(figure.data) == 3
+    for heat in figure.data:
+        np.testing.assert_allclose(np.asarray(heat.z), values * 100)
+        assert (heat.zmin, heat.zmax) == (-40, 40)
+    assert [title.text for title in figure.layout.annotations] == ["&lt;b&gt;Maps&lt;/b&gt;"] * 3
+    scales = [heat.colorbar.x for heat in figure.data]
+    assert scales == sorted(set(scales)), "each has its scale below itself"
     assert meanmap.strongest(values) == "most in row 2 of 2, column 3 of 3"
 
 
