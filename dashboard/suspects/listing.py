@@ -10,7 +10,7 @@ from dashboard.selection import Selection
 from dashboard.suspects.verdicts import own
 from storage import VERDICTS, Entry, team_verdict
 
-PER_PAGE = 10
+PER_PAGE = 6  # more are slow to draw, and below the screen in any case
 LONGEST = 300  # characters of a class that can be chosen: what is longer does not fit into a link
 UNREVIEWED, NONE, SPLIT, FLAGGED = "unreviewed", "none", "split", "flagged"
 GROUPS = ("kind", "status", "class", "flagged", "mine", "team")
