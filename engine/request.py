@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.capture.interceptor import Handler, Interceptor
+from engine.capture.rows import gradient_through, read_rows
 from engine.capture.scope import frozen
 from engine.capture.states import kept_states
 from engine.errors import EngineError
@@ -21,6 +22,7 @@ from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
 from engine.models.pairs import PairAdapter
 from engine.models.side import Side
+from engine.models.tails import token_wise
 from engine.models.tokens import TextTokenizer, as_tokenizer
 from engine.models.windows import WindowTower
 from engine.reading import Reading
@@ -126,6 +128,18 @@ class Request:
         if self.method.lrp != "partial" or not isinstance(self.reading, TowerReading):
             return True
         return any(tower.whole_map for tower in self.reading.towers)
+
+    @contextmanager
+    def gradient_rows(self) -> Iterator[None]:
+        """Below the read-out, let the gradient flow through the tokens that are read alone, where they are few."""
+        towers = self.reading.towers if isinstance(self.reading, TowerReading) else ()
+        with ExitStack() as stack:
+            for tower in towers:
+                rows = read_rows(tower.start) if tower.pool is None else None
+                chains = token_wise(self.module.get_submodule(tower.states))
+                if rows is not None and chains:
+                    stack.enter_context(gradient_through(chains, rows))
+            yield
 
     def forward(self, handler: Handler) -> tuple[Output, dict[str, Tensor]]:
         """Run the model under the interceptor; returns its output and the token states that the reading wants."""

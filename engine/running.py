@@ -43,7 +43,8 @@ def _explain_streamed(request: Request, find: Find) -> list[Explanation]:
     capture = StreamCapture(frozenset(request.reading.explained))
     explanations = []
     with torch.enable_grad():
-        output, states = request.forward(capture)
+        with request.gradient_rows():
+            output, states = request.forward(capture)
         targets = find(output)
         for i, target in enumerate(targets):
             walk = request.reading.walk(target, output)
