@@ -120,8 +120,13 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Decoding processes [default: cores - 1, at most 8].")] = None,
     part_size: Annotated[int, typer.Option(help="Samples that are stored, and resumed, together.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    launcher: Annotated[str, typer.Option(help="local; ray comes later.")] = "local",
-    ray_address: Annotated[str | None, typer.Option(hidden=True)] = None,
+    launcher: Annotated[str, typer.Option(help="local, or ray (pip install -r requirements-ray.txt).")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray: the cluster's address, or auto [default: this machine alone].")
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(help="Ray: processes with a model each [default: one per GPU, or per 8 cores].")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name [default: from data, model and method].")] = None,
     max_failures: Annotated[int | None, typer.Option(help="Exit with 1 when more samples fail.")] = None,
     json: Json = False,
@@ -156,6 +161,7 @@ def run(
         device=device,
         launcher=launcher,
         ray_address=ray_address,
+        ray_workers=ray_workers,
     ).checked()
     with _interruptible():
         from jobs.run import run_audit

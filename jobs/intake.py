@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jobs.prompts import Prompts, read_prompts
 from jobs.readers import Dataset, read_dataset
@@ -12,12 +14,16 @@ from storage import Store
 
 @dataclass(frozen=True)
 class Intake:
-    """Checked options, the dataset's rows, the open store, and the texts of `--classes` if it was given."""
+    """Checked options, the dataset's rows, the open store, and the texts of `--classes` if it was given.
+
+    `shuffled` holds the scores of shuffled pairs that the run has begun with, where they are known already.
+    """
 
     spec: RunSpec
     dataset: Dataset
     store: Store
     prompts: Prompts | None = None
+    shuffled: Mapping[str, Any] | None = None
 
 
 def take_in(spec: RunSpec) -> Intake:

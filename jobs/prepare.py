@@ -111,7 +111,7 @@ def prepare(intake: Intake) -> Prepared:
     run = run_id(spec, chosen)
     card = {**loaded.card(), "class_names": labels.names, "start_layer": start_layer}
     if loaded.task == "pair":
-        card["shuffled"] = _shuffled(store, run, loaded, dataset, targets[0], problems)
+        card["shuffled"] = intake.shuffled or _shuffled(store, run, loaded, dataset, targets[0], problems)
     spec = _sized(replace(spec, target=target, start_layer=start_layer), store, run, loaded, card["grid"])
     metadata = _metadata(dataset)
     remarks += _unused(dataset, loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from jobs.spec import RunSpec
 
 if TYPE_CHECKING:
     from jobs.prepare import Prepared
+    from storage import RunWriter
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def run_audit(spec: RunSpec, progress: Reporter | None = None) -> RunResult:
 
 def _run(job: Prepared, reporter: Reporter) -> RunResult:
     from engine.errors import EngineError
-    from jobs.pipeline.stages import explain_all
 
+    explain_all = _launcher(job.spec.launcher)
     with job.store.writer(job.run, job.record, may_differ=tuple(job.spec.options())) as writer:
         for warning in job.warnings:
             reporter.note(f"note: {warning}")
@@ -86,6 +88,17 @@ def _run(job: Prepared, reporter: Reporter) -> RunResult:
             safe = plan.samples_in(writer.committed)
             raise Interrupted(f"interrupted, {safe} samples safe, run the same command to go on") from None
     return _result(job, plan, tally, remarks)
+
+
+def _launcher(name: str) -> Callable[[Prepared, Plan, RunWriter, Tally, Reporter], Counter[str]]:
+    """What explains the pending parts: this machine, or a cluster."""
+    if name == "ray":
+        from jobs.pipeline.distributed import explain_on_ray
+
+        return explain_on_ray
+    from jobs.pipeline.stages import explain_all
+
+    return explain_all
 
 
 def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> RunResult:

@@ -54,7 +54,8 @@ class RunSpec:
     workers: int | None = None  # None: one less than there are cores, at most 8
     device: str = "auto"
     launcher: str = "local"
-    ray_address: str | None = None
+    ray_address: str | None = None  # None: a cluster of this machine alone
+    ray_workers: int | None = None  # None: one per GPU, or one per eight cores
 
     def checked(self) -> RunSpec:
         """This spec, or `JobError` for a value that no run can have."""
@@ -63,6 +64,7 @@ class RunSpec:
             ("part_size", 1),
             ("batch_size", 1),
             ("workers", 0),
+            ("ray_workers", 1),
             ("max_detections", 1),
             ("patches", 0),
             ("words", 0),
@@ -79,8 +81,8 @@ class RunSpec:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS)
-        if self.launcher == "ray" or self.ray_address:
-            raise JobError("--launcher ray is not available in this version; leave it out to run on this machine")
+        if self.launcher != "ray" and (self.ray_address or self.ray_workers):
+            raise JobError("--ray-address and --ray-workers are for --launcher ray")
         if self.name is not None and not NAME.fullmatch(self.name):
             raise JobError(f"--name '{self.name}': use letters, digits, dots, dashes and underscores, at most 100")
         if self.checkpoint is not None and not Path(self.checkpoint).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from jobs.errors import JobError, one_line
 from jobs.pipeline.explaining import Explaining
@@ -17,27 +18,42 @@ from jobs.prepare import Prepared
 from storage import RunWriter
 
 
+@dataclass(frozen=True)
+class Stages:
+    """Reading and explaining, made ready for a job."""
+
+    loading: Loading
+    explaining: Explaining
+
+    @classmethod
+    def of(cls, job: Prepared) -> Stages:
+        """Those of a job."""
+        width = job.loaded.region_width if job.loaded.reads_regions else None
+        return cls(
+            Loading(job.dataset, job.loaded.preprocess, job.shared_grid, job.problems, width),
+            Explaining(
+                job.loaded,
+                job.targets,
+                job.settings,
+                texts=job.dataset.text,
+                labels=job.labels.index,
+                uris=job.dataset.uris,
+                pairs=job.pair_settings,
+            ),
+        )
+
+
 def explain_all(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, reporter: Reporter) -> Counter[str]:
     """Explain and store every pending part; returns remarks about masks, boxes and texts with their counts."""
-    width = job.loaded.region_width if job.loaded.reads_regions else None
-    loading = Loading(job.dataset, job.loaded.preprocess, job.shared_grid, job.problems, width)
-    explaining = Explaining(
-        job.loaded,
-        job.targets,
-        job.settings,
-        texts=job.dataset.text,
-        labels=job.labels.index,
-        uris=job.dataset.uris,
-        pairs=job.pair_settings,
-    )
+    stages = Stages.of(job)
     tasks = list(plan.tasks(job.spec.batch_size or 1))
     pin = next(job.loaded.model.parameters()).is_cuda
-    batches = load(loading, tasks, job.spec.workers or 0, pin=pin)  # forks: before the first thread starts
+    batches = load(stages.loading, tasks, job.spec.workers or 0, pin=pin)  # forks: before the first thread starts
     remarks: Counter[str] = Counter()
     reporter.start(job.run, tally)
     try:
         with Writing(writer, Rows(job.dataset, job.labels, job.metadata), tally) as writing:
-            _drain(batches, explaining, writing, tally, remarks, reporter)
+            _drain(batches, stages.explaining, writing, tally, remarks, reporter)
     finally:
         tally.ended = time.monotonic()
         reporter.stop()

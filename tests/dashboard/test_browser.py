@@ -160,7 +160,9 @@ def test_the_back_button_of_the_browser_restores_the_view(visit: Any) -> None:
     page.wait_for_url("**/overview?*")
     chrome.settle(page)
     page.go_back()
-    page.wait_for_selector(".st-key-clear_filters button")
+    page.wait_for_url("**/samples?*")
+    page.locator("h1", has_text="Samples").wait_for()  # the address changes first
+    page.locator(TILE).first.wait_for()
     chrome.settle(page)
     assert view(page) == wrong
 

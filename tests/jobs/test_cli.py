@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
         (["run", "--model", "timm:x"], ["Missing option '--data'"]),
         (["run", "--data", "x", "--model", "y", "--batch-size", "many"], ["--batch-size", "integer"]),
         (["run", "--data", "x", "--model", "y", "--taget", "label"], ["No such option", "--target"]),
-        (["run", "--data", "x", "--model", "y", "--launcher", "ray"], ["not available"]),
+        (["run", "--data", "x", "--model", "y", "--ray-workers", "2"], ["are for --launcher ray"]),
         (["run", "--data", "{tmp}/none", "--model", "y"], ["none: no such file or folder"]),
         (["run", "--data", "{tmp}", "--model", "y"], ["no pictures in folder"]),
         (["run", "--data", "{photos}", "--model", "timm:vit_base_patch16_225"], ["mean 'vit_base_patch16_224'"]),

@@ -82,7 +82,7 @@ def test_a_local_model_folder_counts_by_content(tmp_path: Path) -> None:
         ({"workers": -1}, "--workers -1: must be at least 0"),
         ({"patches": -1}, "--patches -1: must be at least 0"),
         ({"precision": "fp16"}, "unknown precision 'fp16'; did you mean bf16?"),
-        ({"launcher": "ray"}, "not available in this version"),
+        ({"ray_address": "auto"}, "--ray-address and --ray-workers are for --launcher ray"),
         ({"launcher": "slurm"}, "unknown launcher 'slurm'; there is local, ray"),
         ({"name": "a/b"}, "--name 'a/b'"),
         ({"checkpoint": "/none.pt"}, "--checkpoint /none.pt: no such file"),

@@ -1,0 +1,116 @@
+"""`--launcher ray`: two workers on this machine, one of them killed, make the store that this process makes alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from jobs.cli import main
+from storage import Store
+from tests.jobs.conftest import noise
+from tests.jobs.processes import ENVIRONMENT, ROOT
+
+SAMPLES, BAD, PART = 240, 119, 8
+PARTS = SAMPLES // PART
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flat folder of pictures, one of them no picture at all."""
+    folder = tmp_path_factory.mktemp("many") / "many"
+    for i in range(SAMPLES):
+        noise(folder / f"{i:03}.png", i)
+    (folder / f"{BAD}.png").write_text("not a picture")
+    return folder
+
+
+def command(data: Path, model: str, store: Path, *more: object) -> list[str]:
+    options = ["--store", store, "--name", "run", "--batch-size", 2, "--part-size", PART, "--device", "cpu", "--json"]
+    return [str(word) for word in ("run", "--data", data, "--model", model, *options, *more)]
+
+
+def content(store: Path) -> tuple[list[Row], list[Row], list[Row], np.ndarray]:
+    """All rows of samples, explanations and failures in order, and the maps."""
+    with Store.open(store).reader("run") as reader:
+        samples = reader.query("SELECT * FROM samples ORDER BY sample_id")
+        rows = reader.query("SELECT * FROM explanations ORDER BY sample_id")
+        failed = reader.query("SELECT * FROM failures ORDER BY sample_id")
+        maps = reader.maps([(row["sample_id"], "predicted") for row in rows], "image")
+    return samples, rows, failed, np.stack([maps[row["sample_id"], "predicted"] for row in rows])
+
+
+def workers(driver: psutil.Process) -> list[psutil.Process]:
+    """Ray's processes that explain parts."""
+    return [one for one in driver.children(recursive=True) if one.is_running() and "PartWorker" in one.name()]
+
+
+def same(mine: Row, other: Row) -> bool:
+    """Equal, numbers within 1e-5."""
+    return mine.keys() == other.keys() and all(
+        np.isclose(mine[key], other[key], rtol=1e-5, atol=1e-6, equal_nan=True)
+        if isinstance(mine[key], float) and isinstance(other[key], float)
+        else mine[key] == other[key]
+        for key in mine
+    )
+
+
+@pytest.mark.slow
+def test_two_workers_of_which_one_is_killed_make_the_same_store(data: Path, vit: str, tmp_path: Path) -> None:
+    assert main(command(data, vit, tmp_path / "alone", "--workers", 0)) == 0
+    words = command(data, vit, tmp_path / "ray", "--launcher", "ray", "--ray-workers", 2)
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobs", *words],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as job:
+        driver = psutil.Process(job.pid)
+        committed = tmp_path / "ray/runs/run/parts"
+        while len(list(committed.glob("*.json"))) < 2:
+            assert job.poll() is None, job.communicate()
+            time.sleep(0.02)
+        os.kill(workers(driver)[0].pid, signal.SIGKILL)
+        assert len(list(committed.glob("*.json"))) < PARTS, "killed in the middle"
+        out, err = job.communicate(timeout=300)
+    assert job.returncode == 0, err
+    document = json.loads(out)
+    assert (document["explained"], document["failed"]) == (SAMPLES - 1, 1)
+    mine, other = content(tmp_path / "ray"), content(tmp_path / "alone")
+    for some, others in zip(mine[:3], other[:3], strict=True):
+        assert len(some) == len(others) and all(map(same, some, others))
+    assert [row["sample_id"] for row in mine[2]] == [BAD]
+    np.testing.assert_allclose(mine[3], other[3], rtol=1e-5, atol=1e-7)
+
+
+def refused(words: list[str], **environment: str) -> str:
+    """What a command that exits with 2 says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", *words],
+        cwd=ROOT,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+def test_without_ray_it_says_what_to_install(data: Path, vit: str, tmp_path: Path) -> None:
+    (tmp_path / "absent" / "ray").mkdir(parents=True)
+    (tmp_path / "absent" / "ray" / "__init__.py").write_text("raise ImportError('no module named ray')")
+    words = command(data, vit, tmp_path / "s", "--launcher", "ray")
+    assert "pip install -r requirements-ray.txt" in refused(words, PYTHONPATH=str(tmp_path / "absent"))
