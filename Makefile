@@ -6,7 +6,7 @@ SERVE ?= 1
 PORT ?= 8501
 RUN_OPTIONS ?=
 BENCH_STORE ?= bench_store
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 # uv installs five times as fast as pip; where it cannot reach the index that pip is told of, pip does it.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -48,7 +48,7 @@ endif
 dashboard: setup ## open the dashboard on what is in the store
 	$(BIN)/python -m dashboard --store $(STORE) --port $(PORT)
 
-test: .venv/.installed-dev ## the whole test suite, in two processes (TEST_PROCESSES=0: in one, as python -m pytest does)
+test: .venv/.installed-dev ## the whole test suite, in three processes (TEST_PROCESSES=0: in one, as python -m pytest does)
 	@tests/chromium.sh
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 

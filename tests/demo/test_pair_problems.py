@@ -101,7 +101,7 @@ def test_planted_problems_come_first(painted: Searched) -> None:
 
 
 def test_the_twin_without_banners_and_watermarks_has_swapped_captions_alone(tmp_path: Path) -> None:
-    twin = searched(tmp_path, 11, 300, cues=False, evidence=False)
+    twin = searched(tmp_path, 11, 240, cues=False, evidence=False)
     assert set(twin.problems) == {"none", "swapped"}
     flagged = [row for row in twin.found.suspects if row["flagged"]]
     assert [row["kind"] for row in flagged] == ["pair_mismatch"]
