@@ -51,7 +51,9 @@ class Done:
 class PartWorker:
     """One worker: a model in memory, and parts to explain with it."""
 
-    def __init__(self, spec: RunSpec, folder: str, run: str, shuffled: Mapping[str, Any] | None, threads: int) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: str, fingerprint: str, shuffled: Mapping[str, Any] | None, threads: int
+    ) -> None:
         import torch
 
         from jobs.intake import take_in
@@ -61,8 +63,8 @@ class PartWorker:
         torch.set_num_threads(threads)
         with tempfile.TemporaryDirectory() as nowhere:  # the run's store may lie on another machine
             job = prepare(replace(take_in(replace(spec, store=nowhere)), shuffled=shuffled))
-        if job.run != run:
-            raise JobError(f"a worker sees other data than this process: it would explain run {job.run!r}, not {run!r}")
+        if job.dataset.fingerprint != fingerprint:
+            raise JobError(f"a worker sees other data than this process under {spec.data}; nothing of it was explained")
         self._stages = Stages.of(job)
         self._plan = Plan(len(job.dataset), job.spec.part_size)
         self._batch = job.spec.batch_size or 1
@@ -70,7 +72,7 @@ class PartWorker:
 
     def explain(self, part: int) -> Done:
         """Read, decode and explain all samples of a part."""
-        tasks = list(replace_done(self._plan, part).tasks(self._batch))
+        tasks = list(self._plan.only(part).tasks(self._batch))
         done = Done(Part(part))
         for batch, read in self._read(tasks):
             start = time.monotonic()
@@ -90,11 +92,6 @@ class PartWorker:
                 if following is not None:
                     waiting.append(pool.submit(self._stages.loading.__getitem__, following))
                 yield batch, time.monotonic() - start
-
-
-def replace_done(plan: Plan, part: int) -> Plan:
-    """The plan in which one part is still to do."""
-    return replace(plan, done=frozenset(range(plan.parts)) - {part})
 
 
 def explain_on_ray(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, reporter: Reporter) -> Counter[str]:
@@ -157,9 +154,10 @@ def _workers(ray: Any, job: Prepared) -> list[Any]:
         max_restarts=-1,
         max_task_retries=-1,
     )(PartWorker)
-    given = replace(spec, launcher="local", name=job.run, ray_address=None, ray_workers=None)
+    device = "cuda" if spec.device.startswith("cuda:") else spec.device  # Ray says which one a worker sees
+    given = replace(spec, launcher="local", name=job.run, device=device, ray_address=None, ray_workers=None)
     shuffled = job.record["model"].get("shuffled")
-    return [actor.remote(given, os.getcwd(), job.run, shuffled, each) for _ in range(count)]
+    return [actor.remote(given, os.getcwd(), job.dataset.fingerprint, shuffled, each) for _ in range(count)]
 
 
 @contextmanager

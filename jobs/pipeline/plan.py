@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Plan:
     def pending(self) -> list[int]:
         """Parts that are still to do, in order."""
         return [part for part in range(self.parts) if part not in self.done]
+
+    def only(self, part: int) -> Plan:
+        """This plan with one part to do."""
+        return replace(self, done=frozenset(range(self.parts)) - {part})
 
     def bounds(self, part: int) -> tuple[int, int]:
         """First sample id of `part`, and the first one after it."""

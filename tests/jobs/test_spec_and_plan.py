@@ -112,3 +112,9 @@ def test_finished_parts_are_left_out() -> None:
 def test_workers_are_fewer_when_shared_memory_is_small() -> None:
     assert workers_for_shared_memory(8, 1 << 60) == 1
     assert workers_for_shared_memory(2, 1) == 2
+
+
+def test_a_plan_of_one_part_has_its_batches_alone() -> None:
+    plan = Plan(samples=10, part_size=4)
+    assert [(task.start, task.stop, task.last) for task in plan.only(1).tasks(3)] == [(4, 7, False), (7, 8, True)]
+    assert plan.only(2).pending == [2] and plan.pending == [0, 1, 2]
