@@ -135,9 +135,9 @@ class Request:
         towers = self.reading.towers if isinstance(self.reading, TowerReading) else ()
         with ExitStack() as stack:
             for tower in towers:
-                rows = read_rows(tower.start) if tower.pool is None else None
-                chains = token_wise(self.module.get_submodule(tower.states))
-                if rows is not None and chains:
+                chains = token_wise(self.module.get_submodule(tower.states)) if tower.pool is None else []
+                rows = read_rows(tower.start) if chains else None
+                if rows is not None:
                     stack.enter_context(gradient_through(chains, rows))
             yield
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.errors import EngineError
 from jobs.errors import JobError, one_line
 from jobs.pipeline.loading import Batch
 from jobs.pipeline.plan import Plan, Task
@@ -136,7 +137,8 @@ def _finished(ray: Any, job: Prepared, plan: Plan, beat: Callable[[], None]) -> 
                     flying[worker.explain.remote(pending.popleft())] = worker
                 yield done
     except ray.exceptions.RayTaskError as error:  # raised inside a worker: its own words
-        raise (error.cause if isinstance(error.cause, JobError) else JobError(one_line(error.cause, 300))) from error
+        known = isinstance(error.cause, JobError | EngineError)  # EngineError withdraws the run
+        raise (error.cause if known else JobError(one_line(error.cause, 300))) from error
     except ray.exceptions.RayError as error:
         raise JobError(f"a Ray worker is gone for good: {one_line(error, 300)}") from error
 
