@@ -34,6 +34,11 @@ def _reader(path: str, run: str, created_at: str) -> RunReader:
     return open_store(path).reader(run)
 
 
+def close_readers() -> None:
+    """Let go of every run. A process that ends with one open can be aborted by the threads of DuckDB."""
+    _reader.clear()
+
+
 def runs(path: Path) -> list[Row]:
     """One row per run, newest first; empty when there is no store yet. Raises StoreTooNew."""
     if not path.is_dir() or not any(path.iterdir()):

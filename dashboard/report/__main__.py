@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from streamlit.logger import set_log_level
 
     set_log_level("error")  # without a server Streamlit warns of every cache
+    from dashboard.data import close_readers
     from dashboard.report.options import ReportError
     from storage import StoreError
 
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted, nothing was written\n")
         return 130
+    finally:
+        close_readers()
     text = json.dumps(document, indent=2, ensure_ascii=False) if given.json else _line(document)
     sys.stdout.write(f"{text}\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
@@ -18,14 +19,14 @@ import html5lib
 import pytest
 from markdown_it import MarkdownIt
 
-from dashboard.data import Run
+from dashboard.data import Run, close_readers
 from dashboard.report import __main__ as command
 from dashboard.report import form
 from dashboard.report.chosen import chosen
 from dashboard.report.make import Made, check_place, make, write
 from dashboard.report.options import Options, ReportError, format_of
 from dashboard.selection import Selection, params_to_state
-from storage import Reviews, wording
+from storage import Reviews, RunReader, wording
 from tests.dashboard import make_store
 from tests.dashboard.make_store import HOSTILE
 
@@ -285,6 +286,31 @@ def test_the_command_writes_json_and_fails_in_one_line(own: Path, tmp_path: Path
         said = capsys.readouterr()
         assert ended.value.code == 2 and said.out == ""
         assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+
+
+@pytest.mark.parametrize("suspect", ["concept-tag", "concept-tga"])
+def test_the_command_ends_with_every_run_closed(
+    suspect: str, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of an open DuckDB connection can abort a process that ends: `terminate called without ...`."""
+    opened: list[RunReader] = []
+    closed: list[RunReader] = []
+    begin, end = RunReader.__init__, RunReader.close
+
+    def noted_begin(reader: RunReader, *given: Any) -> None:
+        opened.append(reader)
+        begin(reader, *given)
+
+    def noted_end(reader: RunReader) -> None:
+        closed.append(reader)
+        end(reader)
+
+    monkeypatch.setattr(RunReader, "__init__", noted_begin)
+    monkeypatch.setattr(RunReader, "close", noted_end)
+    close_readers()
+    with contextlib.suppress(SystemExit):
+        command.main(["shapes-vit", f"--store={own}", f"--out={tmp_path / 'r.html'}", f"--suspect={suspect}"])
+    assert opened and all(reader in closed for reader in opened)
 
 
 def test_the_form_travels_in_the_link(own: Path) -> None:
