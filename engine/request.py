@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from engine.models.side import Side
 from engine.models.tails import token_wise
 from engine.models.tokens import TextTokenizer, as_tokenizer
 from engine.models.windows import WindowTower
+from engine.precision import PRECISIONS, Precision
 from engine.reading import Reading
 from engine.relation import Rules
 from engine.relation_reading import RelationReading, checked_zero_row
@@ -49,7 +50,7 @@ class Request:
     reading: Reading
     tokenizer: TextTokenizer | None
     class_names: Sequence[str] | None
-    bf16: bool
+    precision: Precision
     keep_matrices: bool
     on_zero_row: str
     texts: tuple[str, ...] | None = None
@@ -91,7 +92,7 @@ class Request:
             ),
             tokenizer=tokens,
             class_names=loaded.class_names if loaded else None,
-            bf16=loaded is not None and loaded.precision == "bf16",
+            precision=PRECISIONS[loaded.precision if loaded else "fp32"],
             keep_matrices=keep_matrices,
             on_zero_row=on_zero_row,
             texts=_texts(adapter, inputs),
@@ -114,9 +115,8 @@ class Request:
             yield
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 where the model was loaded so; relevancies are accumulated in float32 in any case."""
-        device = next(iter(self.batch.values())).device.type
-        return torch.autocast(device, torch.bfloat16) if self.bf16 else nullcontext()
+        """Half precision where the model was loaded so."""
+        return self.precision.autocast(next(iter(self.batch.values())).device.type)
 
     def relevances(self, output: Output) -> Relevances:
         """LRP of this batch."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.capture.keep import OperandCapture
+from engine.capture.kernel import wide
 from engine.capture.pass_through import PassThrough
 from engine.capture.record import RecordCapture
 from engine.capture.stream import StreamCapture
@@ -50,10 +51,11 @@ def _explain_streamed(request: Request, find: Find) -> list[Explanation]:
             walk = request.reading.walk(target, output)
             score = target.score(output)
             capture.backward(
-                score.float() if request.bf16 else score,
+                score.float() if request.precision.half else score,
                 visit=walk.visit,
                 finish=walk.finish,
                 keep_graph=i + 1 < len(targets),
+                gain=request.precision.gain,
             )
             explanations.append(_assemble(request, target, output, walk.answer(states)))
     return explanations
@@ -85,8 +87,9 @@ def _explain_recorded(request: Request, find: Find) -> list[Explanation]:
         for i, target in enumerate(targets):
             gradient = None
             if request.method.needs_gradient:
-                gradient = capture.gradients(target.score(output), keep_graph=i + 1 < len(targets))
-            attention = capture.attention
+                score, more = target.score(output), i + 1 < len(targets)
+                gradient = capture.gradients(score, keep_graph=more, gain=request.precision.gain)
+            attention = {site: wide(found) for site, found in capture.attention.items()}
             if relevances is not None:  # R_A stands in for A
                 attention = relevances.of_maps(target, request.reading.explained, request.conserving)
             with torch.no_grad():

@@ -114,7 +114,7 @@ def run(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Image-text scores: also check every map by deletion, beside random.")
     ] = False,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
     workers: Annotated[int | None, typer.Option(help="Decoding processes [default: cores - 1, at most 8].")] = None,

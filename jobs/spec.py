@@ -14,7 +14,7 @@ from jobs.errors import JobError, unknown
 if TYPE_CHECKING:
     from jobs.prompts import Prompts
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LAUNCHERS = ("local", "ray")
 ZERO_ROWS = ("authors", "identity")
 PATCHES = 8  # stored per picture unless told otherwise

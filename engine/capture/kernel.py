@@ -68,7 +68,7 @@ def fold_forward(operands: AttentionOperands, fold: Fold) -> None:
 
 
 def fold_backward(
-    operands: AttentionOperands, d_out: Tensor, fold: Fold | None, need_grads: bool
+    operands: AttentionOperands, d_out: Tensor, fold: Fold | None, need_grads: bool, gain: float = 1.0
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Show every block of (A, dA) to ``fold`` and return the gradients of q, k and v.
 
@@ -77,12 +77,14 @@ def fold_backward(
         d_out: gradient of the attention output, [B, H, s, d].
         fold: called once per block; None when only the gradients are wanted.
         need_grads: False when nothing below needs a gradient; then (None, None, None) is returned.
+        gain: factor that ``d_out`` carries and the returned gradients keep; ``fold`` sees dA without it.
 
     Query rows whose output gradient is zero in every head and sample have dA = 0 and dS = 0: they are skipped,
     which is exact. After a CLS read-out that leaves one row of the last block.
     """
     q, k, v = operands.q, operands.k, operands.v
     active = _active_rows(d_out)
+    factor = operands.scale * gain
     dq = torch.zeros_like(q) if need_grads else None
     dk = torch.zeros_like(k) if need_grads else None
     dv = torch.zeros_like(v) if need_grads else None
@@ -90,6 +92,8 @@ def fold_backward(
         attention = operands.weights(samples, rows)
         d_rows = wide(d_out[samples][:, :, rows])
         gradient = d_rows @ wide(v[samples]).transpose(-2, -1)
+        if gain != 1:
+            gradient /= gain
         block = MapBlock(attention, gradient, rows)
         if fold is not None:
             fold(samples, block)
@@ -97,8 +101,8 @@ def fold_backward(
             continue
         product = block.product
         d_scores = product.addcmul_(attention, product.sum(dim=-1, keepdim=True), value=-1.0)
-        dq[samples][:, :, rows] = ((d_scores @ wide(k[samples])) * operands.scale).to(q.dtype)
-        q_rows = wide(q[samples][:, :, rows]) * operands.scale
+        dq[samples][:, :, rows] = ((d_scores @ wide(k[samples])) * factor).to(q.dtype)
+        q_rows = wide(q[samples][:, :, rows]) * factor
         dk[samples] += (d_scores.transpose(-2, -1) @ q_rows).to(k.dtype)
         dv[samples] += (attention.transpose(-2, -1) @ d_rows).to(v.dtype)
     return dq, dk, dv

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.capture.calls import AttentionCall, attention_weights
+from engine.capture.kernel import wide
 
 
 class RecordCapture:
@@ -21,7 +22,9 @@ class RecordCapture:
         self.shapes[call.site] = call.q.shape
         if call.site not in self._explained:
             return call.run_fused(call.q, call.k, call.v)
-        return self._kept(call.site, attention_weights(call.q, call.k, call.softmax_scale, call.bias())) @ call.v
+        with torch.autocast(call.q.device.type, enabled=False):  # A and dA of half precision: in float32
+            weights = attention_weights(wide(call.q), wide(call.k), call.softmax_scale, call.bias())
+            return (self._kept(call.site, weights) @ wide(call.v)).to(call.v.dtype)
 
     def weights(self, site: str, attention: Tensor) -> Tensor:
         """Keep weights that the model wrote out itself."""
@@ -34,11 +37,15 @@ class RecordCapture:
         self.attention[site] = attention
         return attention
 
-    def gradients(self, score: Tensor, keep_graph: bool) -> dict[str, Tensor]:
-        """Return dA = d score.sum() / dA per site; zeros where the score does not depend on a map."""
+    def gradients(self, score: Tensor, keep_graph: bool, gain: float = 1.0) -> dict[str, Tensor]:
+        """Return dA = d score.sum() / dA per site, in at least float32; zeros where the score does not depend on a map.
+
+        ``gain`` multiplies the score on its way through the graph and divides what arrives.
+        """
         maps = list(self.attention.values())
-        grads = torch.autograd.grad(score.sum(), maps, retain_graph=keep_graph, allow_unused=True)
+        total = score.sum() if gain == 1 else wide(score).sum() * gain
+        grads = torch.autograd.grad(total, maps, retain_graph=keep_graph, allow_unused=True)
         return {
-            site: torch.zeros_like(a) if g is None else g
+            site: torch.zeros_like(wide(a)) if g is None else wide(g) / gain
             for site, a, g in zip(self.attention, maps, grads, strict=True)
         }

@@ -32,6 +32,7 @@ class StreamCapture:
         self.shapes: dict[str, torch.Size] = {}
         self.finish: Callable[[str], None] = _ignore
         self.visit: Visitor = _uninterested
+        self.gain = 1.0
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """Handle one attention call."""
@@ -49,13 +50,19 @@ class StreamCapture:
         out: Tensor = _StreamedWeights.apply(self.anchor, attention, site, self)
         return out
 
-    def backward(self, score: Tensor, visit: Visitor, finish: Callable[[str], None], keep_graph: bool) -> None:
-        """Send the gradient of ``score.sum()`` through the graph; ``visit`` and ``finish`` see each site once."""
-        self.visit, self.finish = visit, finish
+    def backward(
+        self, score: Tensor, visit: Visitor, finish: Callable[[str], None], keep_graph: bool, gain: float = 1.0
+    ) -> None:
+        """Send the gradient of ``score.sum()`` through the graph; ``visit`` and ``finish`` see each site once.
+
+        ``gain`` multiplies the score, so that small gradients survive in float16; folds see dA without it.
+        """
+        self.visit, self.finish, self.gain = visit, finish, gain
+        total = score.sum() if gain == 1 else score.sum() * gain
         try:
-            torch.autograd.grad(score.sum(), self.anchor, retain_graph=keep_graph, allow_unused=True)
+            torch.autograd.grad(total, self.anchor, retain_graph=keep_graph, allow_unused=True)
         finally:
-            self.visit, self.finish = _uninterested, _ignore
+            self.visit, self.finish, self.gain = _uninterested, _ignore, 1.0
 
 
 class _StreamedAttention(torch.autograd.Function):
@@ -76,7 +83,8 @@ class _StreamedAttention(torch.autograd.Function):
         need_grads = any(ctx.needs_input_grad[1:4])
         operands = AttentionOperands(q, k, v, ctx.scale, bias)
         with torch.autocast(q.device.type, enabled=False):
-            dq, dk, dv = fold_backward(operands, grads[0], ctx.capture.visit(ctx.call_site), need_grads)
+            fold, gain = ctx.capture.visit(ctx.call_site), ctx.capture.gain
+            dq, dk, dv = fold_backward(operands, grads[0], fold, need_grads, gain)
         ctx.capture.finish(ctx.call_site)
         return None, dq, dk, dv, None, None
 
@@ -94,7 +102,7 @@ class _StreamedWeights(torch.autograd.Function):
         (attention,) = ctx.saved_tensors
         fold = ctx.capture.visit(ctx.site)
         if fold is not None:
-            fold(slice(None), MapBlock(wide(attention), wide(grads[0]), slice(None)))
+            fold(slice(None), MapBlock(wide(attention), wide(grads[0]) / ctx.capture.gain, slice(None)))
         ctx.capture.finish(ctx.site)
         return None, grads[0], None, None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from engine.models.hub import hub_access
 from engine.models.pairs import PairAdapter
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 from engine.models.tokens import TextTokenizer, as_tokenizer
+from engine.precision import PRECISIONS
 
-PRECISIONS = ("fp32", "bf16")
 LIBRARIES = ("timm", "open_clip", "hf")
 LOCAL = "local-dir:"
 
@@ -38,7 +38,7 @@ class LoadedModel:
             read: text classifiers, and question answering over region features.
         tokenizer: for models that read texts.
         class_names: names of classes or answers in index order, where the model carries them.
-        precision: "fp32" or "bf16" (autocast; relevancies are accumulated in float32).
+        precision: "fp32", or "bf16" or "fp16" (autocast; relevancies are accumulated in float32).
     """
 
     model: nn.Module
@@ -50,9 +50,8 @@ class LoadedModel:
     precision: str = "fp32"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 where the model was loaded so, around calls of the model that are no explanation."""
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        """Half precision where the model was loaded so, around calls of the model that are no explanation."""
+        return PRECISIONS[self.precision].autocast(next(self.model.parameters()).device.type)
 
     @property
     def family(self) -> str:
@@ -146,11 +145,11 @@ def load_model(
             ``hf:REPO_OR_FOLDER``, or a folder whose configuration tells which library wrote it.
         checkpoint: weights file (safetensors, or a state dict in .pt / .pth / .bin), instead of the hub's weights.
         device: torch device.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or "fp16".
 
     Raises:
         EngineError: unknown name (the nearest are suggested), weights that cannot be had or do not fit (the tensor is
-            named), or a model whose attention cannot be captured.
+            named), a precision that the device lacks, or a model whose attention cannot be captured.
     """
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
@@ -163,6 +162,7 @@ def load_model(
         loaded.model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise EngineError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    PRECISIONS[precision].check(torch.device(device).type)
     return LoadedModel(
         loaded.model, name, loaded.adapter, loaded.preprocess, loaded.tokenizer, loaded.class_names, precision
     )
