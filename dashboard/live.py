@@ -17,6 +17,8 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from storage.media import Place
+
 if TYPE_CHECKING:
     from engine import LoadedModel
 
@@ -84,7 +86,7 @@ class LivePair:
     links: list[tuple[int, float, NDArray[np.float32]]]
 
 
-def explain(settings: Settings, picture: Path, caption: str, words: int = WORDS) -> LivePair:
+def explain(settings: Settings, picture: Path | Place, caption: str, words: int = WORDS) -> LivePair:
     """Score a picture with a caption, and explain it. Raises NoModel.
 
     The numbers are those that the run stored for the same caption.
@@ -135,17 +137,17 @@ def _told(found: Any, caption: str) -> LivePair:
     return LivePair(float(explanation.score[0]), image.reshape(grid), text, places, links)
 
 
-def _input(loaded: LoadedModel, path: Path) -> Any:
+def _input(loaded: LoadedModel, picture: Path | Place) -> Any:
     """The picture as the model takes it, [1, 3, H, W], where the model is."""
     if loaded.preprocess is None:
         raise NoModel(f"{loaded.name} reads no pictures.")
-    return loaded.preprocess(_upright(path))[None].to(next(loaded.model.parameters()).device)
+    return loaded.preprocess(_upright(picture))[None].to(next(loaded.model.parameters()).device)
 
 
-def _upright(path: Path) -> Image.Image:
+def _upright(source: Path | Place) -> Image.Image:
     """The picture in full size as RGB, as the job reads it: upright, transparency on white, 16 bits scaled to 8."""
     try:
-        with Image.open(path) as picture:
+        with source.open("rb") if isinstance(source, Path) else source.open() as file, Image.open(file) as picture:
             picture.seek(0)
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith(("I", "F")):

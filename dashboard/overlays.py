@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import isqrt
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,12 @@ class Look:
     colormap: str = "viridis"
 
 
-def open_upright(path: Path, side: int) -> Image.Image:
-    """The picture as upright RGB, scaled so that its longer side is ``side`` pixels.
+def open_upright(picture: Path | BinaryIO, side: int) -> Image.Image:
+    """The picture in a file as upright RGB, scaled so that its longer side is ``side`` pixels.
 
     Raises OSError or ValueError when the file is missing or no picture.
     """
-    with Image.open(path) as image:
+    with Image.open(picture) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"picture of {image.width} x {image.height} pixels is too large to show")
         image.draft("RGB", (side, side))  # lets a JPEG decode at a fraction of its size

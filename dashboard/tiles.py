@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from dashboard import overlays
 from dashboard.boxes import Box, RegionMap
 from dashboard.data import Row, Run
 from dashboard.overlays import Look, View
+from storage.media import MediaError, OutsideRoot, Place, inside
 
 TILE = 320  # pixels of a gallery tile, enough for a sharp tile on a dense screen
 # Columns of a row that its tile and what stands below it come from.
@@ -64,13 +65,28 @@ class Cache:
         return self.folder / key[:2] / f"{key}.jpg"
 
 
-def source_path(run: Run, uri: str) -> Path:
-    """Where the picture of a sample lies. Raises MissingPicture when the uri leaves the data folder."""
-    root = os.path.normpath(run.root)
-    path = os.path.normpath(os.path.join(root, uri))
-    if os.path.commonpath([root, path]) != root:
-        raise MissingPicture("outside the data folder")
-    return Path(path)
+def source(run: Run, uri: str) -> Place:
+    """Where the picture of a sample lies, a file or a member of one.
+
+    Raises MissingPicture when the uri leaves the data folder, or is a URL of a host that the run's dataset never named.
+    """
+    dataset = run.record.dataset
+    try:
+        return inside(str(dataset.get("root") or "."), uri, dataset.get("origins") or ())
+    except OutsideRoot:
+        raise MissingPicture("outside the data folder") from None
+
+
+def opened(place: Place) -> BinaryIO:
+    """The bytes of a picture. Raises MissingPicture."""
+    try:
+        return place.open()
+    except FileNotFoundError:
+        raise MissingPicture("file not found") from None
+    except MediaError as problem:
+        raise MissingPicture(str(problem)) from None
+    except (OSError, ValueError) as problem:
+        raise MissingPicture(f"cannot be read\n({type(problem).__name__})") from None
 
 
 def view_of(row: Row) -> View:
@@ -168,7 +184,7 @@ def _thumbnail(run: Run, row: Row) -> Any:
 def _picture(run: Run, row: Row, side: int) -> Any:
     """The upright picture; an empty ground where region features came without one. Raises MissingPicture."""
     try:
-        return _open(source_path(run, str(row["uri"])), side)
+        return _open(source(run, str(row["uri"])), side)
     except MissingPicture:
         if not row.get("regions"):
             raise
@@ -179,16 +195,19 @@ def _picture(run: Run, row: Row, side: int) -> Any:
 def is_there(run: Run, row: Row) -> bool:
     """Whether the file of the picture exists."""
     try:
-        return source_path(run, str(row["uri"])).is_file()
+        return source(run, str(row["uri"])).is_there()
     except (MissingPicture, OSError, ValueError):
         return False
 
 
-def _open(path: Path, side: int) -> Any:
+def _open(place: Place, side: int) -> Any:
+    with opened(place) as file:
+        return _upright(file, side)
+
+
+def _upright(file: BinaryIO, side: int) -> Any:
     try:
-        return overlays.open_upright(path, side)
-    except FileNotFoundError:
-        raise MissingPicture("file not found") from None
+        return overlays.open_upright(file, side)
     except Exception as problem:  # Pillow raises many kinds for a broken file; none may break the page
         raise MissingPicture(f"cannot be read\n({type(problem).__name__})") from None
 
@@ -196,10 +215,9 @@ def _open(path: Path, side: int) -> Any:
 def _key(run: Run, row: Row, look: Look | None, theme: str) -> str:
     """Everything a tile depends on; without a look, the thumbnail under it."""
     try:
-        stat = source_path(run, str(row["uri"])).stat()
-        source = (stat.st_mtime_ns, stat.st_size)
+        stamp = source(run, str(row["uri"])).stamp()
     except (OSError, ValueError, MissingPicture):
-        source = (0, 0)
+        stamp = ()
     painted: tuple[Any, ...] = ("thumbnail",)
     if look is not None:
         painted = (theme, row["target"], look.mode, box_of(row))
@@ -211,7 +229,7 @@ def _key(run: Run, row: Row, look: Look | None, theme: str) -> str:
         run.record.created_at,
         row["sample_id"],
         row["uri"],
-        source,
+        stamp,
         TILE,
         *painted,
     )

@@ -1,4 +1,4 @@
-"""Decoding picture files into upright RGB, and masks into booleans.
+"""Decoding pictures, wherever their bytes lie, into upright RGB, and masks into booleans.
 
 Every way in which a file can be bad ends in a `PictureError` with a short reason, so that one broken
 file costs one sample and never the run.
@@ -6,6 +6,7 @@ file costs one sample and never the run.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from storage.media import LocalFile, MediaError, Place
 
 if TYPE_CHECKING:
     from jobs.readers import Dataset
@@ -34,12 +37,15 @@ DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture would be explained as if it were whole
 
 
+Where = str | Path | Place  # a path, or whatever `storage.media` located
+
+
 class PictureError(Exception):
     """One picture file cannot be used. `reason` is short and the same for all files with the same fault."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
+    def __init__(self, where: Where, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.path = str(where)
         self.reason = reason
 
 
@@ -54,43 +60,40 @@ class File:
     software: str | None = None
 
 
-def decode(path: str | Path) -> Image.Image:
-    """The picture in `path`, as in `read`."""
-    return read(path)[0]
+def decode(where: Where) -> Image.Image:
+    """The picture at `where`, as in `read`."""
+    return read(where)[0]
 
 
-def read(path: str | Path) -> tuple[Image.Image, File]:
-    """The picture in `path` as RGB, turned upright by its EXIF orientation, and its file; the first frame of several.
+def read(where: Where) -> tuple[Image.Image, File]:
+    """The picture at `where` as RGB, turned upright by its EXIF orientation, and its file; the first frame of several.
 
     Transparency is put on white, 16-bit and float pictures are scaled to 8 bits, CMYK is converted.
     Raises `PictureError`.
     """
-    with _reasons(path), Image.open(path) as picture:
-        _check_size(path, picture)
+    with _opened(where) as (picture, size):
         picture.seek(0)
         picture.load()
-        return _rgb(_upright(picture)), _file(path, picture)
+        return _rgb(_upright(picture)), _file(picture, size)
 
 
-def measure(path: str | Path) -> tuple[tuple[int, int], File]:
-    """Width and height of the picture in `path`, turned upright, and its file, without decoding it.
+def measure(where: Where) -> tuple[tuple[int, int], File]:
+    """Width and height of the picture at `where`, turned upright, and its file, without decoding it.
 
     Raises `PictureError`.
     """
-    with _reasons(path), Image.open(path) as picture:
-        _check_size(path, picture)
+    with _opened(where) as (picture, size):
         turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
-        return (picture.height, picture.width) if turned else picture.size, _file(path, picture)
+        return (picture.height, picture.width) if turned else picture.size, _file(picture, size)
 
 
-def decode_mask(path: str | Path) -> np.ndarray:
-    """The mask in `path` as bool [height, width]: True on the object.
+def decode_mask(where: Where) -> np.ndarray:
+    """The mask at `where` as bool [height, width]: True on the object.
 
     True where a pixel is above half of 255, or above zero when no pixel of the mask reaches 128 (masks
     that hold 0/1 or class numbers). Of colour masks the brightest channel counts. Raises `PictureError`.
     """
-    with _reasons(path), Image.open(path) as picture:
-        _check_size(path, picture)
+    with _opened(where) as (picture, _):
         picture.load()
         values = np.asarray(picture if picture.mode in ("P", "1") else _rgb(picture)).astype(np.float32)
     if values.ndim == 3:
@@ -99,21 +102,34 @@ def decode_mask(path: str | Path) -> np.ndarray:
 
 
 @contextmanager
-def _reasons(path: str | Path) -> Iterator[None]:
-    """Turn whatever Pillow raises into a `PictureError` with a reason in the user's words."""
+def _opened(where: Where) -> Iterator[tuple[Image.Image, int]]:
+    """The picture at `where`, not decoded yet, and the bytes of its file.
+
+    Whatever Pillow raises becomes a `PictureError` with a reason in the user's words.
+    """
+    size = -1
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _place(where).open() as file:
             warnings.simplefilter("ignore")  # Pillow warns about half a bomb and odd EXIF: neither matters
-            yield
-    except PictureError:
-        raise
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            with Image.open(file) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                yield picture, size
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # Pillow's plug-ins raise nearly anything on a damaged file
-        raise PictureError(path, _reason(Path(path), error)) from error
+        raise PictureError(where, _reason(error, empty=size == 0)) from error
 
 
-def _reason(path: Path, error: BaseException) -> str:
+def _place(where: Where) -> Place:
+    return LocalFile(str(where)) if isinstance(where, str | Path) else where
+
+
+def _reason(error: BaseException, *, empty: bool) -> str:
+    if isinstance(error, MediaError):  # from afar: its own words
+        return str(error)
     if isinstance(error, FileNotFoundError):
         return "file not found"
     if isinstance(error, IsADirectoryError):
@@ -123,15 +139,14 @@ def _reason(path: Path, error: BaseException) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"too large: more than {MAX_PIXELS // 1_000_000} megapixels"
     if isinstance(error, UnidentifiedImageError):
-        return "empty file (0 bytes)" if path.stat().st_size == 0 else "not a picture"
+        return "empty file (0 bytes)" if empty else "not a picture"
     text = " ".join(str(error).split())
     if "truncated" in text.lower():
         return "truncated picture"
     return f"damaged picture ({type(error).__name__}: {text[:80]})" if text else "damaged picture"
 
 
-def _file(path: str | Path, picture: Image.Image) -> File:
-    size = Path(path).stat().st_size
+def _file(picture: Image.Image, size: int) -> File:
     try:
         exif = picture.getexif()
     except Exception:  # an unreadable EXIF block is common and harmless
@@ -145,11 +160,6 @@ def _words(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:60] or None
-
-
-def _check_size(path: str | Path, picture: Image.Image) -> None:
-    if picture.width * picture.height > MAX_PIXELS:
-        raise PictureError(path, f"too large: more than {MAX_PIXELS // 1_000_000} megapixels")
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -195,7 +205,7 @@ def read_pictures(dataset: Dataset, ids: Sequence[int]) -> tuple[list[int], list
         path = dataset.picture(sample)
         try:
             if path is not None:
-                pictures.append(decode(dataset.root / path))
+                pictures.append(decode(dataset.at(path)))
                 good.append(sample)
         except PictureError:
             continue

@@ -289,6 +289,7 @@ def _described(dataset: Dataset, metadata: list[dict[str, Any]]) -> dict[str, An
         "samples": len(dataset),
         "class_names": dataset.class_names,
         "metadata": metadata,
+        **({"origins": list(dataset.origins)} if dataset.origins else {}),
     }
 
 

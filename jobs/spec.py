@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import JobError, unknown
+from storage.media import is_url
 
 if TYPE_CHECKING:
     from jobs.prompts import Prompts
@@ -94,7 +95,7 @@ class RunSpec:
     def options(self) -> dict[str, Any]:
         """The options that do not change results, for the record: a run may go on with other ones."""
         return {
-            "data": str(Path(self.data).absolute()),
+            "data": self.data if is_url(self.data) else str(Path(self.data).absolute()),
             "checkpoint": self.checkpoint,
             "part_size": self.part_size,
             "batch_size": self.batch_size,
@@ -158,7 +159,7 @@ def _absolute_file(value: str) -> str:
 
 
 def _data_word(data: Path) -> str:
-    return data.name if data.is_dir() else data.stem
+    return data.name if data.is_dir() else data.stem  # the last part of a URL too
 
 
 def _model_word(model: str) -> str:

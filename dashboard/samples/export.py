@@ -24,8 +24,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from dashboard.data import Row, Run
-from dashboard.tiles import MissingPicture, source_path
+from dashboard.tiles import MissingPicture, source
 from storage import Reviews, SampleQuery, queries
+from storage.media import MediaError
 
 MOST_CSV, MOST_PARQUET, MOST_PICTURES = 200_000, 1_000_000, 500
 MOST_BYTES = 500 * 2**20
@@ -100,16 +101,16 @@ def safe_name(sample_id: int, uri: str) -> str:
 def _put(out: zipfile.ZipFile, run: Run, row: Row, room: int) -> tuple[str, str, int]:
     """Add a picture: (its name in the archive, what became of it, bytes)."""
     try:
-        path = source_path(run, str(row["uri"]))
-        size = path.stat().st_size
-        if not path.is_file():
-            return "", "not a file", 0
-        if size > room:
-            return "", "left out: the archive is full", 0
         name = safe_name(int(row["sample_id"]), str(row["uri"]))
-        with path.open("rb") as picture:
+        with source(run, str(row["uri"])).open() as picture:
+            size = picture.seek(0, os.SEEK_END)
+            if size > room:
+                return "", "left out: the archive is full", 0
+            picture.seek(0)
             out.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), picture.read(size))
-    except MissingPicture as problem:
+    except IsADirectoryError:
+        return "", "not a file", 0
+    except (MissingPicture, MediaError) as problem:
         return "", str(problem), 0
     except (OSError, ValueError):
         return "", "file not found or not readable", 0

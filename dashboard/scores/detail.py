@@ -18,6 +18,7 @@ from dashboard.scores.shuffled import Shuffled
 from dashboard.selection import MAX_TEXT, Selection, clip, state_to_params
 from dashboard.words import literal, passages
 from storage import Filter, SampleQuery, StoreError
+from storage.media import Place
 
 CAPTION = "caption"  # the group of `Selection.only` that holds the caption somebody typed
 MAX_CAPTION = MAX_TEXT - len(CAPTION) - 1
@@ -163,13 +164,12 @@ def _choose(text: str | None) -> None:
 
 def _explained(run: Run, found: Pair, target: str, caption: str) -> LivePair:
     settings = live.Settings.of(run.record.spec, run.record.model, target)
-    path = tiles.source_path(run, str(found.sample["uri"]))
-    return _live(settings, str(path), caption)
+    return _live(settings, tiles.source(run, str(found.sample["uri"])), caption)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _live(settings: live.Settings, path: str, caption: str) -> LivePair:
-    return live.explain(settings, live.Path(path), caption)
+def _live(settings: live.Settings, picture: Place, caption: str) -> LivePair:
+    return live.explain(settings, picture, caption)
 
 
 def _show(run: Run, chosen: Selection, found: Pair, result: LivePair, same: bool) -> None:

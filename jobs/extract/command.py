@@ -152,7 +152,7 @@ class Extraction:
 
     def _look(self, name: str) -> Found | str:
         try:
-            found = self.detector.regions(decode(self.dataset.root / name), self.regions)
+            found = self.detector.regions(decode(self.dataset.at(name)), self.regions)
         except PictureError as error:
             return error.reason
         except Exception as error:  # one picture must not end the command

@@ -20,6 +20,7 @@ from jobs.errors import JobError
 from jobs.extract.detector import Found
 from jobs.readers import Dataset
 from storage.atomic import write_bytes
+from storage.media import is_url, joined
 
 ROWS_PER_GROUP = 32  # what a reader of one row must decode: about 10 MB with 36 regions of 2048 numbers
 REFERENCES = ("label", "text", "split", "mask")
@@ -132,8 +133,9 @@ class ManifestParts:
         return {"image": image, **own, "features": list(found.features), "boxes": list(found.boxes)}
 
     def _relative(self, path: str) -> str:
-        """A path of the dataset as seen from the manifest's own folder."""
-        return os.path.relpath(self.dataset.root / path, self.out.parent)
+        """A path of the dataset as seen from the manifest's own folder; a URL as it is."""
+        address = joined(str(self.dataset.root), path)
+        return address if is_url(address) else os.path.relpath(address, self.out.parent)
 
 
 def empty(found: Found) -> bool:

@@ -121,7 +121,7 @@ class Loading(TorchDataset[Batch]):
         path = self.dataset.picture(row)
         if path is None:
             raise PictureError("", "the row has no image")
-        picture, file = read(self.dataset.root / path)
+        picture, file = read(self.dataset.at(path))
         tensors = {"image": preprocess(picture)}
         return Sample(tensors, picture.size, preprocess.view(*picture.size), properties_of(picture), file)
 
@@ -130,11 +130,11 @@ class Loading(TorchDataset[Batch]):
         path, size, file = self.dataset.picture(row), None, None
         if path is not None:
             try:
-                size, file = measure(self.dataset.root / path)
+                size, file = measure(self.dataset.at(path))
             except PictureError as error:
                 batch.remarks.append(f"picture of region features cannot be shown: {error.reason}")
         assert self.dataset.features is not None  # jobs.prepare has seen to it
-        regions = read_regions(self.dataset.root, self.dataset.features[row].as_py(), width, size)
+        regions = read_regions(self.dataset.folder, self.dataset.features[row].as_py(), width, size)
         tensors = {"features": torch.from_numpy(regions.features), "boxes": torch.from_numpy(regions.boxes)}
         return Sample(tensors, regions.size or (0, 0), file=file)
 
@@ -164,7 +164,7 @@ class Loading(TorchDataset[Batch]):
         return cells
 
     def _mask(self, name: str, size: tuple[int, int], view: View, grid: Grid) -> np.ndarray:
-        return cover_of_mask(decode_mask(self.dataset.root / name), view, grid)
+        return cover_of_mask(decode_mask(self.dataset.at(name)), view, grid)
 
     def _boxes(self, text: str, size: tuple[int, int], view: View, grid: Grid) -> np.ndarray:
         return cover_of_boxes(parse_boxes(text), size, view, grid)

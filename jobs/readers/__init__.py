@@ -8,20 +8,38 @@ from jobs.errors import JobError, nearest
 from jobs.readers.dataset import Dataset
 from jobs.readers.folder import read_folder
 from jobs.readers.manifest import FORMATS, read_manifest
+from jobs.readers.patterns import expanded, is_pattern
+from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
+from storage.media import MediaError
 
 __all__ = ["Dataset", "read_dataset"]
 
+KINDS = "a folder, a manifest ({}), or WebDataset shards (.tar)"
+
 
 def read_dataset(data: str | Path) -> Dataset:
-    """The dataset at `data`: a folder, or a CSV / TSV / JSONL / Parquet manifest. Raises `JobError`."""
+    """The dataset at `data`: a folder, a CSV / TSV / JSONL / Parquet manifest, or tars. Raises `JobError`."""
+    try:
+        return _read(str(data))
+    except MediaError as error:
+        raise JobError(f"--data {data}: {error}") from error
+
+
+def _read(data: str) -> Dataset:
     path = Path(data).expanduser()
     if path.is_dir():
         return read_folder(path.resolve())
+    if not path.exists() and is_pattern(data):
+        return read_shards(data, expanded(str(path)))
     if not path.exists():
         raise JobError(f"--data {data}: no such file or folder{_nearby(path)}")
+    if path.name.lower().endswith(COMPRESSED):
+        raise refuse_compressed(path.name)
+    if path.suffix.lower() == ".tar":
+        return read_shards(data, [str(path.resolve())])
     if path.suffix.lower() not in FORMATS:
-        known = ", ".join(sorted(FORMATS))
-        raise JobError(f"--data {data}: cannot read this type of file; give a folder, or a manifest ({known})")
+        known = KINDS.format(", ".join(sorted(FORMATS)))
+        raise JobError(f"--data {data}: cannot read this type of file; give {known}")
     return read_manifest(path.resolve())
 
 

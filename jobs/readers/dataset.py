@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from storage.media import Place, locate
+
 ROLES = ("label", "text", "split", "mask", "boxes", "features")
 
 
@@ -20,10 +22,11 @@ class Dataset:
     reference in `features` may end in `#key`, see `jobs.regions`). `pictures` are the paths of the pictures with nulls
     where a sample has none (its uri is then "row N"); None when every uri is a picture. `metadata` holds every other
     column of a manifest under its own name, as bool, int64, double or string. `problems` names the samples that are
-    known to be unusable before anything was decoded.
+    known to be unusable before anything was decoded. `root` is a folder or a URL; `storage.media` says how pictures
+    are named, and `origins` are the hosts of uris that are URLs themselves.
     """
 
-    root: Path
+    root: Path | str
     kind: str
     fingerprint: str
     uris: pa.Array
@@ -37,6 +40,7 @@ class Dataset:
     metadata: dict[str, pa.Array] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.uris)
@@ -45,6 +49,15 @@ class Dataset:
         """Path of the picture of sample `row`, None when it has none."""
         path: str | None = (self.uris if self.pictures is None else self.pictures)[row].as_py()
         return path
+
+    def at(self, name: str) -> Place:
+        """Where the picture or mask lies that a column calls `name`."""
+        return locate(self.root, name)
+
+    @property
+    def folder(self) -> Path:
+        """The root as a folder of this machine, for files that are read there only (features)."""
+        return Path(self.root)
 
     @property
     def without_picture(self) -> list[int]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from jobs.errors import JobError
 from jobs.pictures import EXTENSIONS
 from jobs.readers.dataset import Dataset
+from jobs.readers.shards import COMPRESSED, read_shards
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
@@ -19,20 +20,26 @@ Found = tuple[str, int, int]  # path relative to the root with forward slashes, 
 
 
 def read_folder(root: Path) -> Dataset:
-    """All pictures below `root` in the order of their relative paths. Raises `JobError` when there is none.
+    """All pictures below `root` in the order of their relative paths, or the samples of its tars when it has none.
+    Raises `JobError` when there is neither.
 
     The first folder below `root` is the class; folders below that only group. Hidden files and files
     without a picture's extension are passed over and counted in a note.
     """
     pictures: list[Found] = []
+    shards: list[str] = []
     passed_over = strange = 0
     for entry in _walk(root):
         if Path(entry[0]).suffix.lower() not in EXTENSIONS:
             passed_over += 1
+            if entry[0].lower().endswith((".tar", *COMPRESSED)):
+                shards.append(str(root / entry[0]))
         elif not _is_text(entry[0]):
             strange += 1
         else:
             pictures.append(entry)
+    if shards and not pictures:
+        return read_shards(str(root), sorted(shards))
     if not pictures:
         others = f" ({passed_over} other files)" if passed_over else ""
         raise JobError(f"no pictures in folder {root}{others}: expected files like .jpg, .png, .webp")

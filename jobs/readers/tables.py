@@ -81,7 +81,7 @@ def read_jsonl(path: Path) -> pa.Table:
         raise JobError(f"{path.name} is empty: expected one JSON object per line with a key 'image'")
     for column in columns.values():
         column.extend([None] * (rows - len(column)))
-    return pa.table({name: _column(values) for name, values in columns.items()})
+    return pa.table({name: as_column(values) for name, values in columns.items()})
 
 
 def _object(line: str, number: int, path: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _object(line: str, number: int, path: Path) -> dict[str, Any]:
     return row
 
 
-def _column(values: list[Any]) -> pa.Array:
+def as_column(values: list[Any]) -> pa.Array:
     """Python values as the narrowest column that holds them all; mixed and nested ones as (JSON) text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:

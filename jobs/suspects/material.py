@@ -91,7 +91,7 @@ class Material:
                 mask = None if self.dataset.mask is None else self.dataset.mask[sample].as_py()
                 boxes = None if self.dataset.boxes is None else self.dataset.boxes[sample].as_py()
                 if mask is not None:
-                    cells[row] = cover_of_mask(decode_mask(self.dataset.root / mask), view, grid).reshape(-1)
+                    cells[row] = cover_of_mask(decode_mask(self.dataset.at(mask)), view, grid).reshape(-1)
                 elif boxes is not None:
                     cells[row] = cover_of_boxes(parse_boxes(boxes), size, view, grid).reshape(-1)
             except (PictureError, ValueError, TypeError):

@@ -106,7 +106,7 @@ def test_a_missing_or_broken_picture_is_a_tile_that_says_so(run: Run) -> None:
 @pytest.mark.parametrize("uri", ["../../etc/passwd", "/etc/passwd", "a/../../x.png"])
 def test_a_uri_cannot_leave_the_data_folder(run: Run, uri: str) -> None:
     with pytest.raises(MissingPicture, match="outside"):
-        tiles.source_path(run, uri)
+        tiles.source(run, uri)
     assert len(tiles.gallery(run, [{**rows_of(run)[0], "uri": uri}], Look())) == 1
 
 

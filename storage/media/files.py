@@ -1,0 +1,113 @@
+"""Files by address: a path of this machine or a URL. Everything above this module is the same for both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from storage.media import http
+from storage.media.errors import MediaError, MissingBackend
+
+URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+# what file systems call the time or the mark of a version, most telling first
+STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+
+Stamp = tuple[str, ...]  # changes when the bytes change, as far as that can be told cheaply
+
+
+def is_url(address: str) -> bool:
+    """Whether `address` is a URL such as s3://bucket/a.tar, and not a path."""
+    return URL.match(address) is not None
+
+
+def scheme_of(url: str) -> str:
+    """The kind of a URL, in lower case: 's3' of s3://bucket/a.tar."""
+    return url.partition("://")[0].lower()
+
+
+@contextmanager
+def told(address: str) -> Iterator[None]:
+    """Turn what a file system's own package raises into a `MediaError`; OSErrors and our own pass."""
+    try:
+        yield
+    except (OSError, MediaError):
+        raise
+    except Exception as error:  # botocore, gcsfs, ... have families of errors of their own
+        line = " ".join(str(error).split())[:120]
+        raise MediaError(f"{scheme_of(address)}:// cannot be read ({type(error).__name__}: {line})") from error
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """fsspec's file system of `url`, and the path in it. Raises `MissingBackend` or `MediaError`.
+
+    Not kept here: fsspec remembers it per process and thread, which is what a forked worker needs.
+    """
+    import fsspec
+
+    scheme = scheme_of(url)
+    if "::" in url:
+        raise MediaError(f"{url}: chained addresses (::) are not read")
+    try:
+        return cast("tuple[Any, str]", fsspec.core.url_to_fs(url))
+    except ImportError as error:
+        package = PACKAGES.get(scheme)
+        hint = f"pip install {package}" if package else " ".join(str(error).split())[:120]
+        raise MissingBackend(f"{scheme}:// addresses need a package that is not installed: {hint}") from error
+    except ValueError as error:
+        known = "s3, gs, http, https, hf, memory, file"
+        raise MissingBackend(f"unknown kind of address {scheme}://; there is {known}") from error
+
+
+def open_file(address: str) -> BinaryIO:
+    """The file at `address`, seekable, at its start. Raises FileNotFoundError, another OSError, or `MediaError`."""
+    if not is_url(address):
+        return open(address, "rb")
+    if scheme_of(address) in http.SCHEMES:
+        return http.open_url(address)
+    system, path = filesystem(address)
+    with told(address):
+        return cast("BinaryIO", system.open(path, "rb"))
+
+
+def read_range(address: str, offset: int, size: int) -> bytes:
+    """`size` bytes from `offset` on; fewer where the file ends earlier. Raises as `open_file`."""
+    if is_url(address) and scheme_of(address) in http.SCHEMES:
+        return http.fetch(address, offset, size)
+    if is_url(address):
+        system, path = filesystem(address)
+        with told(address):
+            return cast("bytes", system.cat_file(path, start=offset, end=offset + size))
+    with open(address, "rb", buffering=0) as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def size_and_stamp(address: str) -> tuple[int, Stamp]:
+    """Bytes of the file, and a mark of its version. Raises as `open_file`."""
+    if not is_url(address):
+        found = os.stat(address)
+        return found.st_size, (str(found.st_mtime_ns), str(found.st_size))
+    if scheme_of(address) in http.SCHEMES:
+        return http.size_and_stamp(address)
+    system, path = filesystem(address)
+    with told(address):
+        info = system.info(path)
+    if info.get("type") == "directory":
+        raise IsADirectoryError(address)
+    marks = next((str(info[name]) for name in STAMPS if info.get(name) is not None), "")
+    return int(info["size"] or 0), (marks, str(info["size"]))
+
+
+def exists(address: str) -> bool:
+    """Whether there is a file (no folder) at `address`."""
+    if not is_url(address):
+        return os.path.isfile(address)
+    try:
+        size_and_stamp(address)
+    except (OSError, MediaError):
+        return False
+    return True
