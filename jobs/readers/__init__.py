@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jobs.errors import JobError, nearest
 from jobs.readers.dataset import Dataset
 from jobs.readers.folder import read_folder
+from jobs.readers.hub import is_saved, read_parquet_files, read_saved
 from jobs.readers.manifest import FORMATS, read_manifest
 from jobs.readers.patterns import expanded, is_pattern
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
@@ -18,7 +20,8 @@ KINDS = "a folder, a manifest ({}), or WebDataset shards (.tar)"
 
 
 def read_dataset(data: str | Path) -> Dataset:
-    """The dataset at `data`: a folder, a CSV / TSV / JSONL / Parquet manifest, or tars. Raises `JobError`."""
+    """The dataset at `data`: a folder (of pictures, of tars, or saved by Hugging Face's library), a CSV / TSV / JSONL /
+    Parquet manifest, or a pattern of tars or Parquet files. Raises `JobError`."""
     try:
         return _read(str(data))
     except MediaError as error:
@@ -28,9 +31,9 @@ def read_dataset(data: str | Path) -> Dataset:
 def _read(data: str) -> Dataset:
     path = Path(data).expanduser()
     if path.is_dir():
-        return read_folder(path.resolve())
+        return read_saved(path.resolve()) if is_saved(path) else read_folder(path.resolve())
     if not path.exists() and is_pattern(data):
-        return read_shards(data, expanded(str(path)))
+        return _several(data, expanded(str(path)))
     if not path.exists():
         raise JobError(f"--data {data}: no such file or folder{_nearby(path)}")
     if path.name.lower().endswith(COMPRESSED):
@@ -41,6 +44,14 @@ def _read(data: str) -> Dataset:
         known = KINDS.format(", ".join(sorted(FORMATS)))
         raise JobError(f"--data {data}: cannot read this type of file; give {known}")
     return read_manifest(path.resolve())
+
+
+def _several(data: str, files: list[str]) -> Dataset:
+    """Shards, or Parquet files with pictures in them."""
+    if all(file.lower().endswith(".parquet") for file in files):
+        root = os.path.commonpath([os.path.dirname(file) for file in files])
+        return read_parquet_files(Path(root), [os.path.relpath(file, root) for file in files])
+    return read_shards(data, files)
 
 
 def _nearby(path: Path) -> str:

@@ -12,6 +12,8 @@ import pyarrow as pa
 from jobs.errors import JobError
 from jobs.pictures import EXTENSIONS
 from jobs.readers.dataset import Dataset
+from jobs.readers.hub import read_parquet_files
+from jobs.readers.manifest import holds_pictures
 from jobs.readers.shards import COMPRESSED, read_shards
 
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
@@ -20,26 +22,31 @@ Found = tuple[str, int, int]  # path relative to the root with forward slashes, 
 
 
 def read_folder(root: Path) -> Dataset:
-    """All pictures below `root` in the order of their relative paths, or the samples of its tars when it has none.
-    Raises `JobError` when there is neither.
+    """All pictures below `root` in the order of their relative paths. When there are none, the samples of its tars, or
+    the rows of its Parquet files if these hold pictures. Raises `JobError` when there is nothing.
 
     The first folder below `root` is the class; folders below that only group. Hidden files and files
     without a picture's extension are passed over and counted in a note.
     """
     pictures: list[Found] = []
     shards: list[str] = []
+    tables: list[str] = []
     passed_over = strange = 0
     for entry in _walk(root):
         if Path(entry[0]).suffix.lower() not in EXTENSIONS:
             passed_over += 1
             if entry[0].lower().endswith((".tar", *COMPRESSED)):
                 shards.append(str(root / entry[0]))
+            elif entry[0].lower().endswith(".parquet"):
+                tables.append(entry[0])
         elif not _is_text(entry[0]):
             strange += 1
         else:
             pictures.append(entry)
     if shards and not pictures:
         return read_shards(str(root), sorted(shards))
+    if tables and not pictures and holds_pictures(root / min(tables)):
+        return read_parquet_files(root, sorted(tables))
     if not pictures:
         others = f" ({passed_over} other files)" if passed_over else ""
         raise JobError(f"no pictures in folder {root}{others}: expected files like .jpg, .png, .webp")

@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jobs.errors import JobError, nearest
 from jobs.readers.dataset import ROLES, Dataset
+from jobs.readers.hub import read_parquet_files
 from jobs.readers.tables import as_strings, as_typed, read_csv, read_jsonl, read_parquet
+from storage.media.rows import picture_column
 
 FORMATS: dict[str, Callable[[Path], pa.Table]] = {
     ".csv": read_csv,
@@ -34,6 +37,8 @@ PROBED = 20
 def read_manifest(path: Path) -> Dataset:
     """The rows of `path` in file order. Raises `JobError` for a table that cannot be read, or has neither `image`
     nor `text`."""
+    if path.suffix.lower() == ".parquet" and holds_pictures(path):
+        return read_parquet_files(path.parent, [path.name], _fingerprint(path))
     table = _read(path)
     names = [name.strip() for name in table.column_names]
     if len(set(names)) != len(names):
@@ -63,6 +68,14 @@ def read_manifest(path: Path) -> Dataset:
         metadata={name: as_typed(columns[name]) for name in names if name != "image" and name not in ROLES},
         problems=_problems(pictures, roles.get("text")),
     )
+
+
+def holds_pictures(path: Path) -> bool:
+    """Whether a Parquet file holds the pictures themselves, as the files of the Hugging Face hub do."""
+    try:
+        return picture_column(pq.read_schema(path)) is not None
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def _read(path: Path) -> pa.Table:

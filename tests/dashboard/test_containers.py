@@ -19,6 +19,7 @@ from jobs.run import run_audit
 from jobs.spec import RunSpec
 from storage import SampleQuery
 from tests.jobs.conftest import CLASSES, save_vit
+from tests.jobs.hub_tables import noise, write_parquet, write_saved
 from tests.jobs.shards import encoded, write_shards
 
 
@@ -64,3 +65,11 @@ def test_members_are_exported(tmp_path: Path, vit: str) -> None:
     with zipfile.ZipFile(export.as_zip(export.Choice(run, SampleQuery("predicted"), None))) as archive:
         names = [name for name in archive.namelist() if name.endswith(".png")]
         assert len(names) == 6 and archive.read("000000003_0003.png") == encoded(3)
+
+
+def test_tiles_of_tables(tmp_path: Path, vit: str) -> None:
+    for name, data in (
+        ("saved", write_saved(tmp_path / "saved", [noise(0, 4), noise(4, 2)])),
+        ("hub", write_parquet(tmp_path / "hub.parquet", noise(0, 6))),
+    ):
+        assert_drawn(audited(data, tmp_path / name, vit), 6)
