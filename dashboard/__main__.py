@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dashboard.settings import parser
+from storage.media.files import is_url
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def command(store: Path, address: str, port: int, options: Sequence[str] = ()) -> list[str]:
+def command(store: Path | str, address: str, port: int, options: Sequence[str] = ()) -> list[str]:
     """The command that serves ``store``; telemetry stays off wherever it is started from."""
     return [
         sys.executable,
@@ -40,7 +41,7 @@ def main() -> None:
     given.add_argument("--port", type=int, default=8501)
     given.add_argument("--address", default="127.0.0.1", help="default: reachable from this machine only")
     options = given.parse_args()
-    store = Path(options.store).expanduser().absolute()
+    store = options.store if is_url(options.store) else str(Path(options.store).expanduser().absolute())
     people = [
         f"--auth={options.auth}",
         f"--auth-header={options.auth_header}",

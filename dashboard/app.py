@@ -12,8 +12,8 @@ if str(HERE.parent) not in sys.path:  # Streamlit puts the folder of this script
 import streamlit as st  # noqa: E402
 
 from dashboard import frame, identity, state  # noqa: E402
-from dashboard.data import Run  # noqa: E402
-from dashboard.settings import store_path  # noqa: E402
+from dashboard.data import Run, follow  # noqa: E402
+from dashboard.settings import settings, store_path  # noqa: E402
 from storage import StoreError  # noqa: E402
 
 
@@ -51,6 +51,8 @@ if page.url_path == "":
     page.run()  # leads on to the front page
 try:
     store = store_path()
+    if mirror := settings().mirror:
+        frame.show_mirror(follow(mirror))
     state.read_url()
     runs = frame.open_selected(store)
     frame.links_to(shown(frame.run() if runs else None))

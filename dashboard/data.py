@@ -17,7 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import storage
-from storage import ColumnInfo, Progress, RunReader, RunRecord, SampleQuery, Store, Suspects, queries
+from storage import ColumnInfo, Following, Mirror, Progress, RunReader, RunRecord, SampleQuery, Store, Suspects, queries
 from storage.queries.evidence import deletion_checks
 
 Row = dict[str, Any]
@@ -27,6 +27,12 @@ Row = dict[str, Any]
 def open_store(path: str) -> Store:
     """The store in a folder. Raises StoreError when there is none."""
     return Store.open(path)
+
+
+@st.cache_resource(show_spinner="Copying the store to this machine", on_release=lambda following: following.stop())
+def follow(address: str) -> Following:
+    """Keep the mirror of the store at a URL up to date, once per server."""
+    return Following(Mirror(address))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, on_release=lambda reader: reader.close())

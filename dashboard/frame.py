@@ -14,7 +14,7 @@ from dashboard.data import Row, Run
 from dashboard.narrow import narrowed
 from dashboard.selection import MODALITIES, Selection, fit, link, state_to_params
 from dashboard.words import literal
-from storage import SampleQuery, StoreError
+from storage import Following, SampleQuery, StoreError, address_of
 
 _RUN = "opened_run"
 RUN_COMMAND = "python -m jobs run --data PHOTOS --model timm:vit_base_patch16_224 --store {store}"
@@ -83,9 +83,9 @@ def no_store(store: Path) -> None:
         st.markdown("The store at the path below has no runs. Explain a dataset into it, then reload this page:")
     else:
         st.markdown("There is no store at the path below. Make one by explaining a dataset, then reload this page:")
-    st.code(str(store), language=None, wrap_lines=True)
+    st.code(address_of(store), language=None, wrap_lines=True)
     st.markdown("**Your own pictures** (a folder of class folders, a flat folder, or a table):")
-    st.code(RUN_COMMAND.format(store=store), language="bash", wrap_lines=True)
+    st.code(RUN_COMMAND.format(store=address_of(store)), language="bash", wrap_lines=True)
     st.markdown("**The built-in example** with planted shortcuts:")
     st.code("make demo", language="bash")
     st.caption("Another store? Start with `python -m dashboard --store DIR`, or set `RELEVANCY_AUDIT_STORE`.")
@@ -104,6 +104,12 @@ def no_samples(run: Run) -> None:
             icon=":material/info:",
         )
     st.page_link("app_pages/runs.py", label="Open Runs", icon=":material/monitor_heart:")
+
+
+def show_mirror(following: Following) -> None:
+    """Why a store elsewhere cannot be read any more, if that is so; what was copied before stays on the pages."""
+    if following.problem:
+        st.warning(literal(following.problem), icon=":material/cloud_off:")
 
 
 def failed(error: StoreError) -> None:

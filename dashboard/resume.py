@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from storage import RunRecord
+from storage import RunRecord, address_of
 
 # Options of `python -m jobs run` by the name of the field in the record; None was not given.
 OPTIONS = (
     "model", "checkpoint", "method", "target", "start_layer", "on_zero_row", "threshold", "max_detections", "patches",
-    "words", "text_start_layer", "precision", "limit", "device",
+    "words", "text_start_layer", "precision", "decode", "limit", "device",
 )  # fmt: skip
 FLAGS = ("evidence",)  # without a value
 SOURCES = {"classes": "classes_from", "templates": "templates_from"}  # of a zero-shot classifier: file or word
@@ -24,7 +24,7 @@ def command(record: RunRecord, store: Path) -> str:
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += [f"--{name}" for name in FLAGS if record.spec.get(name)]
-    return shlex.join([*words, "--store", str(store), "--name", record.run_id])
+    return shlex.join([*words, "--store", address_of(store), "--name", record.run_id])
 
 
 def data(record: RunRecord) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage import ROLES, StoreError
+from storage import ROLES, Mirror, StoreError
+from storage.media.files import is_url
 
 ENVIRONMENT = "RELEVANCY_AUDIT_STORE"
 DEFAULT = "audits"
@@ -21,7 +22,8 @@ class Settings:
     """How this server was started.
 
     Attributes:
-        store: folder of the store, absolute; it need not exist.
+        store: folder of the store, absolute; it need not exist. Of a store at a URL its mirror on this machine.
+        mirror: the URL of the store, if it has one.
         reviews: SQLAlchemy URL of the reviews database; None: a SQLite file in the store.
         auth: 'none' (people type their name), 'oidc' (``st.login``), 'header' (a reverse proxy names them).
         header: the request header that carries the name, with ``auth='header'``.
@@ -30,6 +32,7 @@ class Settings:
     """
 
     store: Path
+    mirror: str | None = None
     reviews: str | None = None
     auth: str = "none"
     header: str = "X-Forwarded-User"
@@ -41,7 +44,7 @@ def parser() -> ArgumentParser:
     """The options that ``python -m dashboard`` and ``streamlit run dashboard/app.py --`` share."""
     env = os.environ.get
     options = ArgumentParser(add_help=False, allow_abbrev=False)
-    options.add_argument("--store", default=env(ENVIRONMENT) or DEFAULT, help="folder of the store")
+    options.add_argument("--store", default=env(ENVIRONMENT) or DEFAULT, help="folder or URL of the store")
     options.add_argument(
         "--auth",
         choices=AUTHS,
@@ -76,13 +79,19 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
             raise StoreError(f"RELEVANCY_AUDIT_{name} is {value!r}; it may be {', '.join(allowed)}")
     admins = [name.strip() for name in (os.environ.get("RELEVANCY_AUDIT_ADMINS") or "").split(",")]
     return Settings(
-        store=Path(known.store).expanduser().absolute(),
+        store=folder_of(known.store),
+        mirror=known.store if is_url(known.store) else None,
         reviews=os.environ.get("RELEVANCY_AUDIT_REVIEWS") or None,
         auth=known.auth,
         header=known.auth_header,
         admins=tuple(name for name in (*known.admin, *admins) if name),
         default_role=known.default_role,
     )
+
+
+def folder_of(store: str) -> Path:
+    """The folder of a store: itself, or the mirror of a URL."""
+    return Mirror(store).folder if is_url(store) else Path(store).expanduser().absolute()
 
 
 def store_path(arguments: Sequence[str] | None = None) -> Path:

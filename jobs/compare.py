@@ -46,7 +46,7 @@ def compare_runs(
         return {
             "run_a": run_a,
             "run_b": run_b,
-            "store": str(opened.root),
+            "store": opened.address,
             "summary": comparison.summary(threshold),
             "differences": differences(a.record, b.record),
             **{key: [_row(row, by_uri) for row in rows] for key, rows in lists.items()},

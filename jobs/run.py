@@ -69,7 +69,10 @@ def _run(job: Prepared, reporter: Reporter) -> RunResult:
     from engine.errors import EngineError
 
     explain_all = _launcher(job.spec.launcher)
-    with job.store.writer(job.run, job.record, may_differ=tuple(job.spec.options())) as writer:
+    with (
+        job.store.sending(job.run),
+        job.store.writer(job.run, job.record, may_differ=tuple(job.spec.options())) as writer,
+    ):
         for warning in job.warnings:
             reporter.note(f"note: {warning}")
         plan = Plan(len(job.dataset), job.spec.part_size, frozenset(writer.committed))
@@ -117,7 +120,7 @@ def _result(job: Prepared, plan: Plan, tally: Tally, remarks: Counter[str]) -> R
         reader.close()
     return RunResult(
         run=job.run,
-        store=str(job.store.root),
+        store=job.store.address,
         samples=plan.samples,
         explained=tally.explained,
         failed=tally.failed,

@@ -20,6 +20,7 @@ from storage.progress import Progress
 from storage.queries import ColumnInfo, Filter, SampleQuery
 from storage.reader import RunReader
 from storage.record import RunRecord
+from storage.remote import Following, Mirror, address_of
 from storage.retire import GRACE_SECONDS
 from storage.reviews import (
     ROLES,
@@ -49,7 +50,9 @@ __all__ = [
     "ColumnInfo",
     "Entry",
     "Filter",
+    "Following",
     "Member",
+    "Mirror",
     "Progress",
     "Reviews",
     "RunLocked",
@@ -67,6 +70,7 @@ __all__ = [
     "UnknownColumn",
     "UnknownRun",
     "about_faithfulness",
+    "address_of",
     "agreement_of",
     "count_suspects",
     "list_runs",

@@ -9,34 +9,45 @@ from typing import Any
 from storage.atomic import check_writable, read_json
 from storage.errors import StoreError, UnknownRun, suggest
 from storage.layout import RUN_ID, RunLayout, StoreLayout
+from storage.media.files import is_url
 from storage.migrations import check_version, migrate
 from storage.reader import RunReader
 from storage.record import RunRecord, read_record
+from storage.remote import Mirror, Sending, address_of
 from storage.retire import GRACE_SECONDS
 from storage.segments import SEGMENT_SAMPLES
 from storage.writer import SEAL_EVERY, RunWriter
+
+
+def mirror_of(address: str | Path) -> Mirror | None:
+    """The mirror of a store at a URL; None for a folder."""
+    return Mirror(str(address)) if is_url(str(address)) else None
 
 
 class Store:
     """A store that exists. Get one with `Store.open`."""
 
     def __init__(self, root: str | Path) -> None:
-        self.layout = StoreLayout(Path(root).expanduser().absolute())
+        self.mirror = mirror_of(root)
+        self.layout = StoreLayout(self.mirror.folder if self.mirror else Path(root).expanduser().absolute())
 
     @classmethod
     def open(cls, root: str | Path, create: bool = False) -> Store:
         """The store at `root`; with `create` it is made when missing and brought to the newest schema.
 
-        Raises StoreError when there is none, or (with `create`) when nothing can be written there, and
-        StoreTooNew when a newer version made it.
+        Of a store at a URL, what is new there is copied to this machine first (see `storage.remote`). Raises
+        StoreError when there is none, or (with `create`) when nothing can be written there, and StoreTooNew when a
+        newer version made it.
         """
         store = cls(root)
+        if store.mirror is not None:
+            store.mirror.pull()
         if create:
             store._create()
-        elif not store.root.is_dir():
+        elif not store.root.is_dir() or (store.mirror is not None and not store.layout.header.exists()):
             raise StoreError(
-                f"there is no store at {store.root}; `python -m jobs run --data DIR --model NAME --store "
-                f"{store.root}` makes one"
+                f"there is no store at {store.address}; `python -m jobs run --data DIR --model NAME --store "
+                f"{store.address}` makes one"
             )
         elif not store.layout.header.exists():
             raise StoreError(
@@ -60,11 +71,27 @@ class Store:
                 f"the store {self.root} cannot be written ({error.strerror}); nothing was changed. Give "
                 "another folder with --store"
             ) from error
+        if self.mirror is not None:
+            self.mirror.push()
 
     @property
     def root(self) -> Path:
-        """The store's folder, absolute."""
+        """The store's folder, absolute; of a store at a URL its mirror."""
         return self.layout.root
+
+    @property
+    def address(self) -> str:
+        """What names the store to people and commands: its folder or its URL."""
+        return address_of(self.root)
+
+    def sending(self, run_id: str) -> Sending:
+        """A context around a writer that keeps the URL of the store up to date; nothing for a folder."""
+        return Sending(self.mirror, run_id)
+
+    def send(self, run_id: str) -> None:
+        """Bring what changed of a run to the URL of the store; nothing for a folder. Raises StoreError."""
+        if self.mirror is not None:
+            self.mirror.push(run_id)
 
     def run_ids(self) -> list[str]:
         """Names of all runs, newest first."""
@@ -86,7 +113,7 @@ class Store:
         if run is None or not run.record.exists():
             known = self.run_ids()
             raise UnknownRun(
-                f"there is no run {run_id!r} in {self.root}"
+                f"there is no run {run_id!r} in {self.address}"
                 f"{suggest(run_id, known) if known else '; the store has no runs yet'}"
             )
         return run

@@ -13,7 +13,7 @@ from dashboard.suspects import filters, keyboard, listing, pictures, verdicts
 from dashboard.suspects.card import Pictured, card
 from dashboard.suspects.listing import Filtered
 from dashboard.words import literal
-from storage import wording
+from storage import address_of, wording
 from storage.lock import is_locked
 
 COUNTS = "suspects_counts"  # the fragment that counts verdicts
@@ -30,7 +30,7 @@ def never_searched(run: Run) -> None:
         "Nobody has looked for suspects in this run yet. This command does, and tests each of them on the model; "
         "reload this page when it has ended:"
     )
-    st.code(COMMAND.format(run=run.id, store=run.store), language="bash", wrap_lines=True)
+    st.code(COMMAND.format(run=run.id, store=address_of(run.store)), language="bash", wrap_lines=True)
     st.caption("Without the model and the pictures at hand add `--no-verify`: suspects are then found, not tested.")
 
 
@@ -62,7 +62,7 @@ def remarks(run: Run) -> None:
             "The search was interrupted before every suspect was tested. The same command goes on:",
             icon=":material/pause_circle:",
         )
-        st.code(COMMAND.format(run=run.id, store=run.store), language="bash", wrap_lines=True)
+        st.code(COMMAND.format(run=run.id, store=address_of(run.store)), language="bash", wrap_lines=True)
 
 
 def pager(listed: Filtered, pictures_there: bool) -> None:

@@ -14,7 +14,7 @@ from dashboard.evidence.subject import Subject
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.suspects import verdicts
 from dashboard.words import literal
-from storage import Entry, wording
+from storage import Entry, address_of, wording
 from storage.reviews.agreement import Agreement
 
 STATUS = {
@@ -76,7 +76,7 @@ def none_yet(run: Run) -> None:
     """What to do where nobody has looked for suspects."""
     st.title("Evidence")
     st.info("Nobody has looked for suspects in this run yet. This finds and tests them:", icon=":material/info:")
-    st.code(f"python -m jobs suspects {run.id} --store {run.store}", language="bash", wrap_lines=True)
+    st.code(f"python -m jobs suspects {run.id} --store {address_of(run.store)}", language="bash", wrap_lines=True)
     to_list("Open Suspects", state.current())
 
 

@@ -24,7 +24,7 @@ def arguments() -> ArgumentParser:
     """The options."""
     given = _Parser(prog="python -m dashboard.report", description="Make the report of a run.", allow_abbrev=False)
     given.add_argument("run", nargs="?", help="default: the newest run")
-    given.add_argument("--store", default="audits", help="folder of the store")
+    given.add_argument("--store", default="audits", help="folder or URL of the store")
     given.add_argument("--out", help="the file; default: RUN-report.html in the working directory")
     given.add_argument("--format", help="html, md or csv; default: from the ending of --out, else html")
     given.add_argument("--suspect", action="append", default=[], help="id of a suspect; may be repeated; default: all")
@@ -70,6 +70,7 @@ def _report(given: Namespace) -> dict[str, Any]:
     from dashboard.data import Run, open_store
     from dashboard.report.make import check_place, make, write
     from dashboard.report.options import Options, ReportError, format_of
+    from storage import Store
 
     asked = Path(given.out).expanduser() if given.out else None
     options = Options(
@@ -82,7 +83,7 @@ def _report(given: Namespace) -> dict[str, Any]:
         static=given.static,
         title=given.title,
     ).checked()
-    store = Path(given.store).expanduser().absolute()
+    store = Store.open(given.store).root  # of a URL, brought here now
     name = given.run or next(iter(open_store(str(store)).run_ids()), None)
     if name is None:
         raise ReportError(

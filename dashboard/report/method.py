@@ -11,7 +11,7 @@ from dashboard import resume
 from dashboard.data import Row
 from dashboard.report.content import Table
 from dashboard.report.options import LINK_BASE, MAX_MB, Options
-from storage import Progress, RunRecord, wording
+from storage import Progress, RunRecord, address_of, wording
 
 MOST_FAILURES, MOST_NOTES, MOST_NAMED = 5, 8, 40
 METHODS = {
@@ -137,7 +137,7 @@ def limits(record: RunRecord, about: Mapping[str, Any], *, labelled: bool) -> li
 
 def search_command(run: str, store: Path, about: Mapping[str, Any]) -> str:
     """The command that looks for suspects."""
-    told, words = about.get("settings") or {}, ["python", "-m", "jobs", "suspects", run, "--store", str(store)]
+    told, words = about.get("settings") or {}, ["python", "-m", "jobs", "suspects", run, "--store", address_of(store)]
     for name in ("top", "photos", "permutations", "seed", "sample", "name_with", "vocabulary"):
         if told.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(told[name])]
@@ -147,7 +147,7 @@ def search_command(run: str, store: Path, about: Mapping[str, Any]) -> str:
 
 def report_command(run: str, store: Path, options: Options, out: str = "") -> str:
     """The command that makes this report."""
-    words = ["python", "-m", "jobs", "report", run, "--store", str(store)]
+    words = ["python", "-m", "jobs", "report", run, "--store", address_of(store)]
     for name in options.suspects:
         words += ["--suspect", name]
     words += ["--flagged"] if options.flagged else []
@@ -169,5 +169,5 @@ def commands(record: RunRecord, store: Path, about: Mapping[str, Any], options: 
         ("Explain the dataset (a finished run is left as it is)", resume.command(record, store)),
         (look_for, search_command(record.run_id, store, about)),
         ("Make this report", report_command(record.run_id, store, options)),
-        ("Open the dashboard", shlex.join(["python", "-m", "dashboard", "--store", str(store)])),
+        ("Open the dashboard", shlex.join(["python", "-m", "dashboard", "--store", address_of(store)])),
     ]

@@ -58,7 +58,7 @@ def find_suspects(spec: SuspectsSpec, progress: Progress | None = None) -> Suspe
     store = Store.open(spec.store)
     run = spec.run or next(iter(store.run_ids()), None)
     if run is None:
-        raise JobError(f"the store {store.root} has no runs yet; `python -m jobs run` makes one")
+        raise JobError(f"the store {store.address} has no runs yet; `python -m jobs run` makes one")
     with store.reader(run) as reader, suspects_lock(reader.run):
         try:
             return _search(spec, store, reader, progress or (lambda step, done, total: None))
@@ -124,10 +124,11 @@ def _kept(listing: Listing, about: dict[str, Any], store: Store, reader: RunRead
     """Keep the whole list, and return it with the pictures' names."""
     rows = listing.rows()
     write_suspects(reader.run, rows, {**about, "done": True})
+    store.send(reader.run.run_id)
     uris = listing.uris
     return SuspectsResult(
         run=reader.run.run_id,
-        store=str(store.root),
+        store=store.address,
         samples=about["samples"],
         total=about["total"],
         complete=about["complete"],

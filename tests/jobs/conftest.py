@@ -144,10 +144,11 @@ def start(server: subprocess.Popen[str], tmp_path: Path) -> Iterator[Start]:
     """`start("run", "--data", ...)` begins a command and returns at once; a test that fails leaves none behind."""
     begun: list[Command] = []
 
-    def begin(*arguments: object, file_limit: int | None = None) -> Command:
+    def begin(*arguments: object, file_limit: int | None = None, **environment: str) -> Command:
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         argv = [str(argument) for argument in arguments]
         request = {"argv": argv, "stdout": str(out), "stderr": str(err), "file_limit": file_limit}
+        request["environment"] = environment
         assert server.stdin is not None and server.stdout is not None
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()

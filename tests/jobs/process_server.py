@@ -1,7 +1,8 @@
 """Starts `python -m jobs ...` processes quickly: libraries are imported once, every command runs in a fork of this one.
 
-One request per line on stdin: {"argv": [...], "stderr": FILE, "stdout": FILE, "file_limit": BYTES or null}. The
-answers are lines too: the process id when the command starts, its wait status when it has ended.
+One request per line on stdin: {"argv": [...], "stderr": FILE, "stdout": FILE, "file_limit": BYTES or null,
+"environment": {NAME: VALUE}}. The answers are lines too: the process id when the command starts, its wait status when
+it has ended.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def run(request: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"],) * 2)
+    os.environ.update(request["environment"])
     from jobs.cli import main
 
     code = main(request["argv"])
