@@ -22,7 +22,7 @@ from storage.media.files import STAMPS, filesystem, scheme_of
 from storage.remote.index import Index, State
 
 CACHE = "RELEVANCY_AUDIT_CACHE"
-ADDRESS = ".mirror-of"
+ADDRESS, HEADER = ".mirror-of", "store.json"
 WHOLE_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"})  # a file appears there when it is whole
 # Later ones speak of earlier ones.
 ORDER = (
@@ -56,6 +56,10 @@ class Mirror:
             system, root = filesystem(self.address)
             there = _listing(system, root)
             known = self._index.read()
+            if known and HEADER not in there:  # a bucket that was emptied or moved must not empty this machine
+                raise StoreError(
+                    f"the store {self.address} has gone (no {HEADER} there); the copy in {self.folder} was left as it is"
+                )
             count = sum([self._fetch(system, root, name, there[name], known) for name in _ordered(there)])
             for name in reversed(_ordered(set(known) - set(there))):
                 if _here(self.folder / name) == known[name].here:
@@ -91,7 +95,7 @@ class Mirror:
             system, root = filesystem(self.address)
             known = self._index.read()
             prefix = f"runs/{run_id}/"
-            mine = _ordered({"store.json", *(_names_in(self.folder, prefix) if run_id else ())})
+            mine = _ordered({HEADER, *(_names_in(self.folder, prefix) if run_id else ())})
             sent: dict[str, list[int]] = {}
             try:
                 for name in mine:

@@ -127,6 +127,18 @@ def test_what_was_not_sent_yet_stays(address: str, machine: Machine) -> None:
     assert samples(Store.open(address)) == audit.explained_ids(*range(3))
 
 
+def test_a_bucket_that_was_emptied_does_not_empty_this_machine(address: str, machine: Machine) -> None:
+    store = write(address, range(2))
+    system, root = fsspec.core.url_to_fs(address)
+    system.rm(root, recursive=True)
+    with pytest.raises(StoreError, match=r"has gone .* was left as it is"):
+        Store.open(address)
+    following = Following(Mirror(address))
+    assert following.problem is not None and "has gone" in following.problem
+    following.stop()
+    assert samples(store) == audit.explained_ids(0, 1)
+
+
 def test_a_withdrawn_run_disappears(address: str, machine: Machine) -> None:
     store = Store.open(address, create=True)
     with store.sending("run"), store.writer("run", audit.record()) as writer:
