@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,15 @@ MAX_PIXELS = 178_956_970  # where Pillow itself refuses: a bomb unpacks to more 
 WHITE = (255, 255, 255, 255)
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
+DRAFTED = ("JPEG", "MPO")  # formats that decode at a fraction of their size
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture would be explained as if it were whole
 
 
 Where = str | Path | Place  # a path, or whatever `storage.media` located
+Enough = Callable[[int, int], tuple[int, int]]
+"""(width, height) of an upright picture -> the width and height that a copy must have at least, pixels."""
 
 
 class PictureError(Exception):
@@ -71,10 +74,34 @@ def read(where: Where) -> tuple[Image.Image, File]:
     Transparency is put on white, 16-bit and float pictures are scaled to 8 bits, CMYK is converted.
     Raises `PictureError`.
     """
+    return read_copy(where, None)[:2]
+
+
+def read_copy(where: Where, enough: Enough | None) -> tuple[Image.Image, File, tuple[int, int]]:
+    """The picture at `where` as in `read`, its file, and the width and height of the whole picture, upright.
+
+    A JPEG may come smaller, by 2, 4 or 8, when the copy has at least the width and height that `enough` makes of those
+    of the whole. Raises `PictureError`.
+    """
     with _opened(where) as (picture, size):
         picture.seek(0)
+        whole = None if enough is None else _drafted(picture, enough)
         picture.load()
-        return _rgb(_upright(picture)), _file(picture, size)
+        upright = _rgb(_upright(picture))
+        return upright, _file(picture, size), whole or upright.size
+
+
+def _drafted(picture: Image.Image, enough: Enough) -> tuple[int, int] | None:
+    """Make a JPEG decode as small as is enough; returns its whole size, upright. None for other formats."""
+    if picture.format not in DRAFTED:
+        return None
+    try:
+        whole = _upright_size(picture)
+    except Exception:  # as in `_upright`
+        whole = picture.size
+    least = enough(*whole)
+    picture.draft(None, least if whole == picture.size else least[::-1])
+    return whole
 
 
 def measure(where: Where) -> tuple[tuple[int, int], File]:
@@ -83,8 +110,7 @@ def measure(where: Where) -> tuple[tuple[int, int], File]:
     Raises `PictureError`.
     """
     with _opened(where) as (picture, size):
-        turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
-        return (picture.height, picture.width) if turned else picture.size, _file(picture, size)
+        return _upright_size(picture), _file(picture, size)
 
 
 def decode_mask(where: Where) -> np.ndarray:
@@ -160,6 +186,11 @@ def _words(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:60] or None
+
+
+def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    return (picture.height, picture.width) if turned else picture.size
 
 
 def _upright(picture: Image.Image) -> Image.Image:

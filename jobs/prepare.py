@@ -18,6 +18,8 @@ from jobs.errors import JobError, unknown
 from jobs.intake import Intake
 from jobs.labels import NONE, Labels, resolve_labels
 from jobs.needs import Needs, unusable
+from jobs.pictures import Enough
+from jobs.pipeline.drafting import enough_for
 from jobs.pipeline.explaining import Settings
 from jobs.pipeline.pairs import PairSettings
 from jobs.pipeline.sizing import batch_bytes, default_batch_size, default_workers, workers_for_shared_memory
@@ -70,6 +72,12 @@ class Prepared:
         )
 
     @property
+    def enough(self) -> Enough | None:
+        """How small JPEGs may be decoded; None: not at all."""
+        preprocess = self.loaded.preprocess
+        return enough_for(preprocess) if preprocess is not None and self.spec.decode == "fast" else None
+
+    @property
     def pair_settings(self) -> PairSettings:
         """What else is to be found out about image-text pairs."""
         spec = self.spec
@@ -92,6 +100,7 @@ def prepare(intake: Intake) -> Prepared:
     if loaded.task != "pair" and not loaded.num_classes:
         raise JobError(f"{spec.model} has no classes to explain: it was made without a classification head")
     _check_task(spec, loaded)
+    _check_decode(spec, loaded)
     labels = _labels(dataset, loaded)
     classes = loaded.num_classes
     targets = parse_target(spec.target, model=spec.model, task=loaded.task, names=labels.names, classes=classes)
@@ -270,6 +279,14 @@ def _tokens(loaded: LoadedModel) -> int:
     """Tokens of a sample without a grid, roughly, for the size of a batch: regions and words, or words."""
     words = loaded.tokenizer.context if loaded.tokenizer else 0
     return max(words + (REGIONS if loaded.reads_regions else 0), 32)
+
+
+def _check_decode(spec: RunSpec, loaded: LoadedModel) -> None:
+    preprocess = None if loaded.reads_regions else loaded.preprocess
+    if spec.decode != "exact" and (preprocess is None or enough_for(preprocess) is None):
+        raise JobError(
+            f"--decode fast is for models that shrink all pictures to one size: leave it out for {spec.model}"
+        )
 
 
 def _metadata(dataset: Dataset) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "bf16", "fp16")
 LAUNCHERS = ("local", "ray")
 ZERO_ROWS = ("authors", "identity")
+DECODES = ("exact", "fast")
 PATCHES = 8  # stored per picture unless told otherwise
 THRESHOLD, MAX_DETECTIONS = 0.7, 20  # what a detector keeps unless told otherwise; 0.7 as the DETR authors show it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -46,6 +47,7 @@ class RunSpec:
     templates: str | None = None  # None: "a photo of a {}."
     text_start_layer: int | None = None  # of an image-text model's text tower; None: as start_layer, or 0 without that
     words: int = 0  # of each text of an image-text model, what the score owes to the most relevant ones
+    decode: str = "exact"  # or "fast": JPEGs at a fraction of their size where the model shrinks them anyway
     evidence: bool = False  # of an image-text model: what the score loses without what is called relevant
     # ---- where and how, not what
     store: str = "audits"
@@ -80,6 +82,8 @@ class RunSpec:
             raise unknown("--on-zero-row", self.on_zero_row, ZERO_ROWS)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
+        if self.decode not in DECODES:
+            raise unknown("--decode", self.decode, DECODES)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS)
         if self.launcher != "ray" and (self.ray_address or self.ray_workers):
@@ -129,6 +133,7 @@ def identity(
         "words": spec.words or None,
         "text_start_layer": spec.text_start_layer,
         "evidence": spec.evidence or None,
+        "decode": None if spec.decode == DECODES[0] else spec.decode,
     }
     return {
         "data_fingerprint": fingerprint,

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset as TorchDataset
 from engine.models.preprocess import Preprocess
 from jobs.coverage import Grid, View, cover_of_boxes, cover_of_mask, parse_boxes
 from jobs.errors import one_line
-from jobs.pictures import File, PictureError, decode_mask, measure, read
+from jobs.pictures import Enough, File, PictureError, decode_mask, measure, read_copy
 from jobs.pipeline.collate import Inputs, collated
 from jobs.pipeline.facts import Facts, properties_of
 from jobs.pipeline.plan import Task
@@ -73,6 +73,7 @@ class Loading(TorchDataset[Batch]):
     """Maps a `Task` to its `Batch`. Holds columns, not samples, so a worker shares its parent's memory.
 
     A model reads pictures (`preprocess`), region features of a width (`region_width`), or texts alone (neither).
+    `enough` says how small JPEGs may be decoded, None: not at all.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class Loading(TorchDataset[Batch]):
         grid: Grid | None,
         problems: dict[int, str],
         region_width: int | None = None,
+        enough: Enough | None = None,
     ) -> None:
         self.dataset = dataset
         self.preprocess = preprocess
         self.grid = grid
         self.problems = problems
         self.region_width = region_width
+        self.enough = enough
 
     def __getitem__(self, task: Task) -> Batch:
         batch = Batch(task, *_nothing())
@@ -121,9 +124,9 @@ class Loading(TorchDataset[Batch]):
         path = self.dataset.picture(row)
         if path is None:
             raise PictureError("", "the row has no image")
-        picture, file = read(self.dataset.at(path))
+        picture, file, size = read_copy(self.dataset.at(path), self.enough)
         tensors = {"image": preprocess(picture)}
-        return Sample(tensors, picture.size, preprocess.view(*picture.size), properties_of(picture), file)
+        return Sample(tensors, size, preprocess.view(*size), properties_of(picture), file)
 
     def _regions(self, row: int, width: int, batch: Batch) -> Sample:
         """Region features and boxes; the picture itself is only measured, and may be missing."""

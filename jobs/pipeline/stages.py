@@ -30,7 +30,7 @@ class Stages:
         """Those of a job."""
         width = job.loaded.region_width if job.loaded.reads_regions else None
         return cls(
-            Loading(job.dataset, job.loaded.preprocess, job.shared_grid, job.problems, width),
+            Loading(job.dataset, job.loaded.preprocess, job.shared_grid, job.problems, width, job.enough),
             Explaining(
                 job.loaded,
                 job.targets,
