@@ -30,6 +30,7 @@ def explain(
     keep_matrices: bool = False,
     on_zero_row: str = "authors",
     patches: int = 0,
+    features: bool = True,
 ) -> Explanation:
     """Explain the score of every sample of a batch; see :func:`explain_targets` for the arguments.
 
@@ -49,6 +50,7 @@ def explain(
         keep_matrices=keep_matrices,
         on_zero_row=on_zero_row,
         patches=patches,
+        features=features,
     )[0]
 
 
@@ -64,6 +66,7 @@ def explain_targets(
     keep_matrices: bool = False,
     on_zero_row: str = "authors",
     patches: int = 0,
+    features: bool = True,
 ) -> list[Explanation]:
     """Explain several targets of the same batch; they share one forward pass.
 
@@ -87,11 +90,15 @@ def explain_targets(
             was. ``Explanation.zero_rows`` counts how often it mattered.
         patches: also return the states of so many of the most relevant image tokens (``Explanation.patches``), taken
             after half of the image blocks; after the last one for Swin and for models with several streams.
+        features: also return ``Explanation.features``. Without them, ``stream`` leaves out of the last block whatever
+            no answer reads: of a ViT with CLS that is nearly all of its MLP.
 
     Raises:
         EngineError: unsupported model, unknown name, or inputs that do not fit; the message is one line.
     """
-    request = Request.make(model, inputs, method, start_layer, tokenizer, engine, keep_matrices, on_zero_row, patches)
+    request = Request.make(
+        model, inputs, method, start_layer, tokenizer, engine, keep_matrices, on_zero_row, patches, features
+    )
     wanted = [as_target(t, request.adapter.task == "pair", request.class_names) for t in targets]
     with request.scope():
         return run(request, lambda output: wanted)

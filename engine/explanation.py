@@ -27,7 +27,7 @@ class Explanation:
         words: words of each text in the characters of the text as it was given, and the word of every column of
             relevancy["text"]; columns that are never shown have none. None where texts came as ids.
         features: per modality, the relevancy-weighted mean of the last block's token states, [B, D]; zero where the
-            relevancy is zero everywhere.
+            relevancy is zero everywhere. Empty with ``features=False``.
         matrices: R per (modality, modality), [B, N, N] with all tokens, only with ``keep_matrices=True``.
         regions: boxes [B, K, 4] (x0, y0, x1, y1, fractions of the picture) of models that read region features;
             relevancy["image"] is then [B, K] and there is no grid.

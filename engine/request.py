@@ -53,6 +53,7 @@ class Request:
     precision: Precision
     keep_matrices: bool
     on_zero_row: str
+    features: bool = True
     texts: tuple[str, ...] | None = None
     """The texts of the batch, where they were given as strings."""
 
@@ -68,6 +69,7 @@ class Request:
         keep_matrices: bool,
         on_zero_row: str,
         patches: int,
+        features: bool = True,
     ) -> Request:
         """Find the adapter, prepare the inputs and choose the engine. Raises EngineError for what does not fit."""
         loaded = model if isinstance(model, LoadedModel) else None
@@ -95,6 +97,7 @@ class Request:
             precision=PRECISIONS[loaded.precision if loaded else "fp32"],
             keep_matrices=keep_matrices,
             on_zero_row=on_zero_row,
+            features=features,
             texts=_texts(adapter, inputs),
         )
 
@@ -131,14 +134,18 @@ class Request:
 
     @contextmanager
     def gradient_rows(self) -> Iterator[None]:
-        """Below the read-out, let the gradient flow through the tokens that are read alone, where they are few."""
+        """Below the read-out, let the gradient flow through the tokens that are read alone, where they are few.
+
+        Where nothing is made of the last states of the others, those are not computed either.
+        """
         towers = self.reading.towers if isinstance(self.reading, TowerReading) else ()
         with ExitStack() as stack:
             for tower in towers:
                 chains = token_wise(self.module.get_submodule(tower.states)) if tower.pool is None else []
                 rows = read_rows(tower.start) if chains else None
                 if rows is not None:
-                    stack.enter_context(gradient_through(chains, rows))
+                    alone = not self.features and (not self.reading.patches or tower.middle is not None)
+                    stack.enter_context(gradient_through(chains, rows, alone))
             yield
 
     def forward(self, handler: Handler) -> tuple[Output, dict[str, Tensor]]:

@@ -157,7 +157,7 @@ def _assemble(request: Request, target: Target, output: Output, answer: Answer) 
         grid=request.reading.grid,
         tokens=request.tokenizer.pieces(request.batch["text"], text.words) if text and request.tokenizer else None,
         words=request.words(text.words) if text else None,
-        features={part.modality: part.features for part in answer.parts},
+        features={part.modality: part.features for part in answer.parts} if request.features else {},
         matrices=answer.matrices,
         regions=None if regions is None else regions[0],
         region_mask=None if regions is None else regions[1],

@@ -2,7 +2,8 @@
 
 After the last attention each token of a block goes its own way: projection, norm and MLP treat it alone. Where the
 answer is read from a few tokens (CLS, end of text), the gradient of all the others is zero there, yet a matrix product
-with zeros costs as much as any. The forward pass is left as it is, since summaries read the states of all tokens.
+with zeros costs as much as any. The forward pass is left as it is where summaries read the states of all tokens;
+otherwise it treats the few alone, too.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ def read_rows(start: Tensor) -> Tensor | None:
 
 
 @contextmanager
-def gradient_through(chains: Sequence[Sequence[nn.Module]], rows: Tensor) -> Iterator[None]:
+def gradient_through(chains: Sequence[Sequence[nn.Module]], rows: Tensor, alone: bool = False) -> Iterator[None]:
     """While active, calls of these modules build a graph for some tokens alone; what they return is unchanged.
 
     Args:
         chains: modules that run one after the other on [B, N, D] and treat each token alone, without trained parameters
             (frozen), outside other threads.
         rows: different tokens [B, K] that keep their gradient; it must be zero for all others.
+        alone: nobody reads the other tokens: they are left out of the forward pass, and zero in what is returned.
     """
     with ExitStack() as stack:
         for chain in chains:
-            enter, leave = _hooks(chain, rows, threading.get_ident())
+            enter, leave = (_few if alone else _hooks)(chain, rows, threading.get_ident())
             stack.callback(chain[0].register_forward_pre_hook(enter).remove)
             stack.callback(chain[-1].register_forward_hook(leave).remove)
         yield
@@ -74,6 +76,28 @@ def _hooks(chain: Sequence[nn.Module], rows: Tensor, thread: int) -> tuple[Calla
             again = False
         joined: Tensor = _Joined.apply(output, few, rows)
         return joined
+
+    return enter, leave
+
+
+def _few(chain: Sequence[nn.Module], rows: Tensor, thread: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    given: list[torch.Size] = []
+
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if threading.get_ident() != thread or not inputs:
+            return None
+        tokens = inputs[0]
+        if not isinstance(tokens, Tensor) or tokens.dim() != 3 or not tokens.requires_grad:
+            return None
+        given.append(tokens.shape)
+        return _take(tokens, rows), *inputs[1:]
+
+    def leave(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        if threading.get_ident() != thread or not given:
+            return None
+        batch, tokens, _ = given.pop()
+        whole = output.new_zeros(batch, tokens, output.shape[-1])
+        return whole.scatter(1, rows[..., None].expand_as(output), output)
 
     return enter, leave
 

@@ -54,6 +54,32 @@ def test_relevancies_features_and_patches_are_those_of_all_tokens(name: str) -> 
         torch.testing.assert_close(few.features[modality], whole.features[modality], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*FEW, *MANY])
+@pytest.mark.parametrize("patches", [0, 3])
+def test_without_features_relevancies_and_patches_are_the_same(name: str, patches: int) -> None:
+    model, inputs = zoo.build(name), zoo.inputs(name)
+    few = explain(model, inputs, engine="stream", patches=patches, features=False)
+    whole = explain(model, inputs, engine="record", patches=patches)
+    assert few.features == {} and whole.features
+    torch.testing.assert_close(few.logits, whole.logits, rtol=1e-5, atol=1e-5)
+    for modality, relevancy in whole.relevancy.items():
+        torch.testing.assert_close(few.relevancy[modality], relevancy, rtol=1e-4, atol=1e-6)
+    if whole.patches is not None:
+        assert few.patches is not None
+        torch.testing.assert_close(few.patches.states, whole.patches.states, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_without_features_the_last_block_treats_few_tokens(name: str) -> None:
+    model, inputs = zoo.build(name), zoo.inputs(name)
+    counts = []
+    for features in (True, False):
+        with FlopCounterMode(display=False) as counter:
+            explain(model, inputs, engine="stream", features=features)
+        counts.append(counter.get_total_flops())
+    assert counts[1] < 0.97 * counts[0]
+
+
 def chain() -> list[nn.Module]:
     torch.manual_seed(0)
     return [nn.LayerNorm(6), nn.Sequential(nn.Linear(6, 12), nn.GELU(), nn.Linear(12, 6))]
