@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.capture.kernel import Fold, MapBlock, wide
 from engine.methods import LastMap, LayerProduct, Method
-from engine.methods.method import project, project_heads
+from engine.methods.method import project_heads
 from engine.models.adapter import Tower
 
 
@@ -59,18 +59,10 @@ class ProductWalk(Walk):
         """Fold a self-attention, or the pool that comes first on the way back."""
         row, method = self._rest + self._moved, self._method
         if site == self.tower.pool:
-            out = self._out = row.new_zeros(row.shape[0], self.tower.tokens - self.tower.pool_offset)
-
-            def fold_pool(samples: slice, block: MapBlock) -> None:
-                out[samples] += project(row[samples], block, method.weights(block))
-
-            return fold_pool
-        out = self._out = self._moved.clone() if method.skip else torch.zeros_like(row)
-
-        def fold(samples: slice, block: MapBlock) -> None:
-            method.fold(out[samples], row[samples], block)
-
-        return fold
+            self._out = row.new_zeros(row.shape[0], self.tower.tokens - self.tower.pool_offset)
+            return method.pooled(self._out, row)
+        self._out = self._moved.clone() if method.skip else torch.zeros_like(row)
+        return method.folded(self._out, row)
 
     def finish(self, site: str) -> None:
         """The accumulator becomes what has moved; a pool or a factor without skip leaves nothing behind."""

@@ -102,12 +102,8 @@ class WindowProductWalk(Walk):
         windows, method = self._tower.windows[site], self._method
         self._go_down(windows.grid)
         row = windows.cut(self._rest + self._moved)
-        out = self._out = windows.cut(self._moved) if method.skip else torch.zeros_like(row)
-
-        def fold(samples: slice, block: MapBlock) -> None:
-            method.fold(out[samples], row[samples], block)
-
-        return fold
+        self._out = windows.cut(self._moved) if method.skip else torch.zeros_like(row)
+        return method.folded(self._out, row)
 
     def finish(self, site: str) -> None:
         """Put the windows together; a factor without skip leaves nothing behind."""

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.capture.backward import attention_backward
 from engine.capture.calls import AttentionCall, additive_bias
-from engine.capture.kernel import AttentionOperands, Fold, MapBlock, fold_backward, wide
+from engine.capture.kernel import AttentionOperands, Fold, MapBlock, wide
 
 Visitor = Callable[[str], Fold | None]
 """Asked for a fold when the backward pass reaches a site; None when the site is not of interest."""
@@ -84,7 +85,7 @@ class _StreamedAttention(torch.autograd.Function):
         operands = AttentionOperands(q, k, v, ctx.scale, bias)
         with torch.autocast(q.device.type, enabled=False):
             fold, gain = ctx.capture.visit(ctx.call_site), ctx.capture.gain
-            dq, dk, dv = fold_backward(operands, grads[0], fold, need_grads, gain)
+            dq, dk, dv = attention_backward(operands, grads[0], fold, need_grads, gain)
         ctx.capture.finish(ctx.call_site)
         return None, dq, dk, dv, None, None
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from engine.capture.kernel import MapBlock
+from engine.capture.kernel import Fold, MapBlock
+from engine.capture.row_fold import RowFold
 from engine.errors import EngineError
 from engine.methods.method import LayerProduct
 from engine.models.relation import Relation
@@ -44,6 +45,14 @@ class GAE(LayerProduct):
     def weights(self, block: MapBlock) -> Tensor:
         """relu(dA * A) of each head."""
         return block.product.clamp(min=0)
+
+    def folded(self, out: Tensor, row: Tensor) -> Fold:
+        """A row of eq. 6, described by its data: a kernel may form it without the map."""
+        return RowFold(row, out, super().folded(out, row))
+
+    def pooled(self, out: Tensor, row: Tensor) -> Fold:
+        """The pool's own map, likewise."""
+        return RowFold(row, out, super().pooled(out, row))
 
     def related(self, relation: Relation, averages: Averages, rules: Rules, row: Tensor | None) -> Related:
         """Eq. 6 to 11; rows by vector chains where the model is an encoder and a decoder."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from engine.capture.kernel import MapBlock
+from engine.capture.kernel import Fold, MapBlock
 from engine.models.adapter import Tower
 from engine.models.relation import Relation
 from engine.relation import Averages, Related, Rules
@@ -81,6 +81,22 @@ class LayerProduct(Method):
     def fold(self, out: Tensor, row: Tensor, block: MapBlock) -> None:
         """Add a block's share of ``row @ M_l`` to ``out`` in place; ``row`` and ``out`` are [b, s]."""
         out += project(row, block, self.weights(block))
+
+    def folded(self, out: Tensor, row: Tensor) -> Fold:
+        """The fold of a whole layer: adds ``row @ M_l`` to ``out`` in place; ``row`` and ``out`` are [B, s]."""
+
+        def fold(samples: slice, block: MapBlock) -> None:
+            self.fold(out[samples], row[samples], block)
+
+        return fold
+
+    def pooled(self, out: Tensor, row: Tensor) -> Fold:
+        """The fold of an attention pool: adds ``mean_h row @ weights`` to ``out``; [B, s] and [B, t]."""
+
+        def fold(samples: slice, block: MapBlock) -> None:
+            out[samples] += project(row[samples], block, self.weights(block))
+
+        return fold
 
 
 class LastMap(Method):
