@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from storage import RunRecord, address_of
+from storage.media import is_url
 
 # Options of `python -m jobs run` by the name of the field in the record; None was not given.
 OPTIONS = (
@@ -29,6 +30,8 @@ def command(record: RunRecord, store: Path) -> str:
 
 def data(record: RunRecord) -> str:
     """The dataset as an absolute path where that can be told; it may have been typed relative to another folder."""
+    if is_url(str(record.spec.get("data") or "")):
+        return str(record.spec["data"])
     typed, root = Path(str(record.spec.get("data") or "")), record.dataset.get("root")
     if typed.is_absolute() or not root:
         return str(typed)

@@ -11,8 +11,10 @@ from jobs.readers.folder import read_folder
 from jobs.readers.hub import is_saved, read_parquet_files, read_saved
 from jobs.readers.manifest import FORMATS, read_manifest
 from jobs.readers.patterns import expanded, is_pattern
+from jobs.readers.remote import read_remote
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
-from storage.media import MediaError
+from storage.media import MediaError, is_url
+from storage.media.naming import as_path
 
 __all__ = ["Dataset", "read_dataset"]
 
@@ -21,7 +23,7 @@ KINDS = "a folder, a manifest ({}), or WebDataset shards (.tar)"
 
 def read_dataset(data: str | Path) -> Dataset:
     """The dataset at `data`: a folder (of pictures, of tars, or saved by Hugging Face's library), a CSV / TSV / JSONL /
-    Parquet manifest, or a pattern of tars or Parquet files. Raises `JobError`."""
+    Parquet manifest, or a pattern of tars or Parquet files, here or behind a URL. Raises `JobError`."""
     try:
         return _read(str(data))
     except MediaError as error:
@@ -29,6 +31,9 @@ def read_dataset(data: str | Path) -> Dataset:
 
 
 def _read(data: str) -> Dataset:
+    data = as_path(data) if is_url(data) else data  # file:// is a path like any other
+    if is_url(data):
+        return read_remote(data)
     path = Path(data).expanduser()
     if path.is_dir():
         return read_saved(path.resolve()) if is_saved(path) else read_folder(path.resolve())

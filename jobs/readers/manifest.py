@@ -1,7 +1,7 @@
 """A manifest: one row per sample in CSV, TSV, JSON Lines or Parquet.
 
-Columns: `image` (path, relative to the manifest's folder), `text`, or both, and any of `label`, `split`, `mask`,
-`boxes`, `features`; every other column is kept as metadata with its type.
+Columns: `image` (path, relative to the manifest's folder, or URL), `text`, or both, and any of `label`, `split`,
+`mask`, `boxes`, `features`; every other column is kept as metadata with its type.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from jobs.errors import JobError, nearest
 from jobs.readers.dataset import ROLES, Dataset
 from jobs.readers.hub import read_parquet_files
 from jobs.readers.tables import as_strings, as_typed, read_csv, read_jsonl, read_parquet
+from storage.media import http, is_url, joined, locate, origin
+from storage.media.files import filesystem, scheme_of
+from storage.media.naming import as_path
 from storage.media.rows import picture_column
 
 FORMATS: dict[str, Callable[[Path], pa.Table]] = {
@@ -31,12 +34,15 @@ FORMATS: dict[str, Callable[[Path], pa.Table]] = {
 }
 # what people call the picture's column elsewhere, to say which one is probably meant
 ALIASES = ("file_name", "filename", "filepath", "file_path", "image_path", "path", "file", "img", "images", "uri")
-PROBED = 20
+PROBED, FAR = 20, 3  # paths that are looked for before a run; so many behind URLs
+MOST_ORIGINS = 1000  # hosts of pictures that a run's record names
 
 
-def read_manifest(path: Path) -> Dataset:
-    """The rows of `path` in file order. Raises `JobError` for a table that cannot be read, or has neither `image`
-    nor `text`."""
+def read_manifest(path: Path, root: str | None = None) -> Dataset:
+    """The rows of `path` in file order, paths being relative to `root` (a URL), or to the manifest's own folder.
+
+    Raises `JobError` for a table that cannot be read, or has neither `image` nor `text`.
+    """
     if path.suffix.lower() == ".parquet" and holds_pictures(path):
         return read_parquet_files(path.parent, [path.name], _fingerprint(path))
     table = _read(path)
@@ -50,16 +56,22 @@ def read_manifest(path: Path) -> Dataset:
     if table.num_rows == 0:
         raise JobError(f"{path.name} has no rows")
     roles = {role: as_strings(columns[role], f"{path.name}, column '{role}'") for role in ROLES if role in columns}
+    place = path.parent if root is None else root
     pictures = _pictures(columns.get("image"), path, table.num_rows)
+    origins, notes = _origins(pictures)
     features = _paths(roles, "features", path)
     if features is not None:
+        if root is not None:
+            raise JobError(
+                f"{path.name}: region features are read on this machine only; copy them and the manifest here"
+            )
         roles["features"] = features
-        _require_some_file(features, path, "features files")
+        _require_some_file(features, path, place, "features files")
     else:  # with features, a picture is for looking at only
-        _require_some_file(pictures, path, "pictures")
+        _require_some_file(pictures, path, place, "pictures")
     uris = _uris(pictures)
     return Dataset(
-        root=path.parent,
+        root=place,
         kind=path.suffix.lower().lstrip("."),
         fingerprint=_fingerprint(path),
         uris=uris,
@@ -67,6 +79,8 @@ def read_manifest(path: Path) -> Dataset:
         pictures=pictures if pictures.null_count else None,
         metadata={name: as_typed(columns[name]) for name in names if name != "image" and name not in ROLES},
         problems=_problems(pictures, roles.get("text")),
+        notes=notes,
+        origins=origins,
     )
 
 
@@ -122,20 +136,45 @@ def _no_image(path: Path, names: list[str]) -> JobError:
 
 
 def _relative(uris: pa.Array, root: Path) -> pa.Array:
-    """Tidy paths, and make absolute ones below `root` relative to it."""
+    """Tidy paths, and make absolute ones below `root` relative to it; URLs stay."""
     prefix = str(root) + os.sep
-    tidy = [None if uri is None else os.path.normpath(uri).removeprefix(prefix) for uri in uris.to_pylist()]
+
+    def tidied(uri: str) -> str:
+        uri = as_path(uri.strip()) if is_url(uri.strip()) else uri
+        return uri if is_url(uri) else os.path.normpath(uri).removeprefix(prefix)
+
+    tidy = [None if uri is None else tidied(uri) for uri in uris.to_pylist()]
     return pa.array(tidy, pa.string())
 
 
-def _require_some_file(uris: pa.Array, path: Path, what: str) -> None:
+def _origins(pictures: pa.Array) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The hosts of pictures that are URLs, and notes. Raises `MediaError` when one needs a package that is missing."""
+    urls = [uri for uri in pictures.to_pylist() if uri is not None and is_url(uri)]
+    origins = {origin(url): url for url in urls}
+    schemes = {scheme_of(url): url for url in origins.values()}
+    for scheme in schemes.keys() - set(http.SCHEMES):
+        filesystem(schemes[scheme])
+    cut = len(origins) > MOST_ORIGINS
+    notes = (f"pictures of {len(origins)} hosts: the dashboard shows those of the first {MOST_ORIGINS}",) if cut else ()
+    return tuple(sorted(origins)[:MOST_ORIGINS]), notes
+
+
+def _require_some_file(uris: pa.Array, path: Path, root: Path | str, what: str) -> None:
     """Refuse a manifest whose paths are relative to another folder before a whole run fails row by row."""
-    probes = [uri.rpartition("#")[0] or uri for uri in uris.drop_null().slice(0, PROBED).to_pylist()]
-    if len(probes) > 1 and not any((path.parent / probe).exists() for probe in probes):
+    names = uris.drop_null().slice(0, PROBED).to_pylist()
+    far = any(is_url(joined(str(root), name)) for name in names)
+    probes = [name if what == "pictures" else name.rpartition("#")[0] or name for name in names][
+        : FAR if far else PROBED
+    ]
+    if len(probes) > 1 and not any(_exists(root, probe) for probe in probes):
         raise JobError(
             f"{path.name}: none of the first {len(probes)} {what} exists, for example {probes[0]}; "
-            f"paths are relative to {path.parent}"
+            f"paths are relative to {root}"
         )
+
+
+def _exists(root: Path | str, name: str) -> bool:
+    return locate(root, name).is_there() or (not is_url(str(root)) and (Path(root) / name).exists())
 
 
 def _problems(uris: pa.Array, texts: pa.Array | None) -> dict[int, str]:

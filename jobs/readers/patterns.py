@@ -11,12 +11,13 @@ from jobs.errors import JobError
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
+WILD = "*?["
 MOST = 100_000  # files of one pattern: more is a typing error
 
 
 def is_pattern(data: str) -> bool:
     """Whether `data` names several files."""
-    return any(sign in data for sign in "*?[") or bool(BRACES.search(data))
+    return any(sign in data for sign in WILD) or bool(BRACES.search(data))
 
 
 def expanded(pattern: str) -> list[str]:
@@ -26,7 +27,7 @@ def expanded(pattern: str) -> list[str]:
     """
     found: list[str] = []
     for name in braces(pattern):
-        if any(sign in name for sign in "*?["):
+        if any(sign in name for sign in WILD):
             found += sorted(glob.glob(name))
         elif os.path.isfile(name):
             found.append(name)

@@ -86,6 +86,14 @@ def read_range(address: str, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
+def read_all(address: str) -> bytes:
+    """All bytes of the file, with one request where there is a server. Raises as `open_file`."""
+    if is_url(address) and scheme_of(address) in http.SCHEMES:
+        return http.fetch(address)
+    with open_file(address) as file:
+        return file.read()
+
+
 def size_and_stamp(address: str) -> tuple[int, Stamp]:
     """Bytes of the file, and a mark of its version. Raises as `open_file`."""
     if not is_url(address):

@@ -9,8 +9,9 @@ import io
 import re
 import time
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage, HTTPResponse
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, TypeVar, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ BUSY = (429, 500, 502, 503, 504)
 MOST_BYTES = 4 * 2**30  # of one answer: a server may send without end
 BLOCK = 1 << 20  # bytes that a walk through a file asks for at once
 AGENT = {"User-Agent": "relevancy-audit"}
+Taken = TypeVar("Taken")
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
@@ -48,15 +50,51 @@ def fetch(url: str, offset: int = 0, size: int | None = None) -> bytes:
     if size == 0:
         return b""
     span = {} if size is None else {"Range": f"bytes={offset}-{offset + size - 1}"}
+
+    def take(answer: HTTPResponse) -> bytes:
+        if answer.status != 206 and offset:
+            _skip(answer, offset)
+        return answer.read(MOST_BYTES if size is None else size)
+
+    return _tried(url, span, take, b"")
+
+
+def size_and_stamp(url: str) -> tuple[int, tuple[str, ...]]:
+    """Bytes of the file (-1: the server does not say), and its ETag or time. Raises FileNotFoundError or OSError."""
+    size, mark, _ = _about(url)
+    return size, (mark, str(size))
+
+
+def open_url(url: str) -> BinaryIO:
+    """The file, seekable and read block by block; at once where the server knows no ranges."""
+    size, _, ranges = _about(url)
+    if not ranges:
+        return io.BytesIO(fetch(url))
+    return cast("BinaryIO", io.BufferedReader(_Ranges(url, size), BLOCK))
+
+
+def _about(url: str) -> tuple[int, str, bool]:
+    """Bytes, mark of the version, and whether ranges are known: asked with a range, since signed URLs refuse HEAD."""
+
+    def take(answer: HTTPResponse) -> tuple[int, str, bool]:
+        mark = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        whole = re.fullmatch(r"bytes 0-0/(\d+)", answer.headers.get("Content-Range") or "")
+        if answer.status == 206 and whole is not None:
+            return int(whole[1]), mark, True
+        return int(answer.headers.get("Content-Length") or -1), mark, False
+
+    return _tried(url, {"Range": "bytes=0-0"}, take, (0, "", False))
+
+
+def _tried(url: str, headers: dict[str, str], take: Callable[[HTTPResponse], Taken], beyond: Taken) -> Taken:
+    """What `take` makes of the answer, asked again where the server is busy; `beyond` for a range after the end."""
     for left in reversed(range(TRIES)):
         try:
-            with _ask(url, span) as answer:
-                if answer.status != 206 and offset:
-                    _skip(answer, offset)
-                return answer.read(MOST_BYTES if size is None else size)
+            with _ask(url, headers) as answer:
+                return take(answer)
         except HTTPError as error:
-            if error.code == 416:  # the range begins where the file ends
-                return b""
+            if error.code == 416:
+                return beyond
             if error.code not in BUSY or not left:
                 raise _told(url, error) from error
         except (HTTPException, URLError, ConnectionError, TimeoutError) as error:
@@ -64,34 +102,6 @@ def fetch(url: str, offset: int = 0, size: int | None = None) -> bytes:
                 raise MediaError(f"the server cannot be reached ({_line(error)})") from error
         time.sleep(PAUSE * (TRIES - left))
     raise AssertionError
-
-
-def size_and_stamp(url: str) -> tuple[int, tuple[str, ...]]:
-    """Bytes of the file, and its ETag or time. Raises FileNotFoundError or OSError."""
-    try:
-        with _ask(url, {}, "HEAD") as answer:
-            length = answer.headers.get("Content-Length")
-            mark = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    except HTTPError as error:
-        raise _told(url, error) from error
-    except (HTTPException, URLError, ConnectionError, TimeoutError) as error:
-        raise MediaError(f"the server cannot be reached ({_line(error)})") from error
-    if length is None:
-        raise OSError(f"{url}: the server does not say how long the file is")
-    return int(length), (mark, length)
-
-
-def open_url(url: str) -> BinaryIO:
-    """The file, seekable and read block by block; at once where the server knows no ranges."""
-    size, _ = size_and_stamp(url)
-    try:
-        with _ask(url, {"Range": "bytes=0-0"}) as answer:
-            ranges = answer.status == 206
-    except HTTPError:
-        ranges = False
-    if not ranges:
-        return io.BytesIO(fetch(url))
-    return cast("BinaryIO", io.BufferedReader(_Ranges(url, size), BLOCK))
 
 
 class _Ranges(io.RawIOBase):
@@ -122,10 +132,10 @@ class _Ranges(io.RawIOBase):
         return len(found)
 
 
-def _ask(url: str, headers: dict[str, str], method: str = "GET") -> HTTPResponse:
+def _ask(url: str, headers: dict[str, str]) -> HTTPResponse:
     if re.search(r"[\x00-\x20]", url):
         raise OSError("the address holds a space or control character")
-    request = urllib.request.Request(url, headers={**AGENT, **headers}, method=method)
+    request = urllib.request.Request(url, headers={**AGENT, **headers})
     return cast("HTTPResponse", _OPENER.open(request, timeout=SECONDS))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from storage.media import rows, tars
-from storage.media.files import Stamp, exists, is_url, open_file, size_and_stamp
+from storage.media.files import Stamp, exists, is_url, read_all, size_and_stamp
 from storage.media.naming import checked, joined, member_of, row_of
 
 
@@ -61,8 +61,7 @@ class RemoteFile:
 
     def open(self) -> BinaryIO:
         """The whole file, in memory: a picture is small, and its decoder seeks to and fro."""
-        with open_file(self.url) as file:
-            return io.BytesIO(file.read())
+        return io.BytesIO(read_all(self.url))
 
     def stamp(self) -> Stamp:
         """Nothing: nobody asks a server for every tile of a page."""

@@ -21,6 +21,7 @@ from storage import SampleQuery
 from tests.jobs.conftest import CLASSES, save_vit
 from tests.jobs.hub_tables import noise, write_parquet, write_saved
 from tests.jobs.shards import encoded, write_shards
+from tests.jobs.web import Web, served
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,25 @@ def test_tiles_of_tables(tmp_path: Path, vit: str) -> None:
         ("hub", write_parquet(tmp_path / "hub.parquet", noise(0, 6))),
     ):
         assert_drawn(audited(data, tmp_path / name, vit), 6)
+
+
+def test_tiles_behind_urls(tmp_path: Path, vit: str) -> None:
+    """Shards of a web server, and a manifest of URLs; no other host is ever asked."""
+    write_shards(tmp_path / "web/shards")
+    for i in range(3):
+        (tmp_path / "web" / f"{i}.png").write_bytes(encoded(i))
+    with served(Web(tmp_path / "web")) as web, served(Web(tmp_path / "web")) as other:
+        (tmp_path / "rows.csv").write_text("\n".join(["image", *(f"{web.url}/{i}.png" for i in range(3))]))
+        shards = audited(f"{web.url}/shards/train-{{000000..000001}}.tar", tmp_path / "a", vit)
+        urls = audited(tmp_path / "rows.csv", tmp_path / "b", vit)
+        assert_drawn(shards, 6)
+        assert_drawn(urls, 3)
+        for run in (shards, urls):
+            row = {**run.page(SampleQuery("predicted"), 1, 1)[0], "uri": f"{other.url}/0.png"}
+            with pytest.raises(tiles.MissingPicture, match="outside"):
+                tiles.large(run, row, None, Look(), 96)
+            assert len(tiles.gallery(run, [row], Look())) == 1 and not tiles.is_there(run, row)
+        assert other.log == []
+    row = urls.page(SampleQuery("predicted"), 1, 1)[0]
+    with pytest.raises(tiles.MissingPicture, match="cannot be reached"):
+        tiles.large(urls, row, None, Look(), 96)
