@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL = { $(PIP) uv==0.13.9 && $(BIN)/uv pip install --quiet --python $(BIN)/python -r $(1); } || $(PIP) -r $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench bench-suspects bench-dashboard pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-gpu bench-suspects bench-dashboard pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,13 +61,19 @@ format: .venv/.installed-dev ## let ruff put everything in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed-dev ## measure the engine against its limit and its peers, and pairs (about half an hour)
+bench: .venv/.installed-dev ## measure the engine against its limit and its peers, pairs, precision, memory, a whole job (about an hour)
 	$(BIN)/python benchmarks/engine.py --json benchmarks/results/engine.json
 	$(BIN)/python benchmarks/detr.py --json benchmarks/results/detr.json
 	$(BIN)/python benchmarks/methods.py --json benchmarks/results/methods.json
 	$(BIN)/python benchmarks/suspects_scale.py --json benchmarks/results/suspects_scale.json
 	$(BIN)/python benchmarks/pairs.py --json benchmarks/results/pairs.json
 	$(BIN)/python benchmarks/pair_evidence.py --json benchmarks/results/pair_evidence.json
+	$(BIN)/python benchmarks/precision.py --json benchmarks/results/precision.json
+	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
+	$(BIN)/python benchmarks/job.py --json benchmarks/results/job.json
+
+bench-gpu: .venv/.installed-dev ## measure a CUDA GPU: its rate, the engine, both kernels, a job, and its tests (eight minutes)
+	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu.json
 
 bench-suspects: .venv/.installed-dev ## measure the search for suspects on generated datasets (about an hour)
 	$(BIN)/python benchmarks/suspects.py --settings 178 --json benchmarks/results/suspects.json

@@ -30,10 +30,10 @@ def interleaved(variants: Mapping[str, Work], rounds: int) -> dict[str, list[flo
     for _ in range(rounds):
         for name, work in variants.items():
             gc.collect()
-            _synchronise()
+            synchronise()
             start = time.perf_counter()
             work()
-            _synchronise()
+            synchronise()
             seconds[name].append(time.perf_counter() - start)
     return seconds
 
@@ -113,6 +113,7 @@ def _cpu_name() -> str:
     return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor())
 
 
-def _synchronise() -> None:
+def synchronise() -> None:
+    """Wait for what the GPU has been asked for."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

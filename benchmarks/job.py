@@ -32,7 +32,7 @@ from PIL import Image, ImageFilter
 from rich.console import Console
 from safetensors.torch import save_file
 
-from benchmarks.harness import ROOT, report
+from benchmarks.harness import ROOT, report, synchronise
 from engine import explain
 from engine.models.loading import load_model
 from jobs.pipeline.sizing import default_batch_size
@@ -136,16 +136,25 @@ def _cpu_seconds(process: psutil.Process) -> float:
     return seconds
 
 
-def beside_engine(folder: Path, count: int) -> Row:
+def beside_engine(
+    folder: Path,
+    count: int,
+    device: str = "cpu",
+    precision: str = "fp32",
+    architecture: Architecture = BASE,
+) -> Row:
     """The whole job against ``explain`` alone, at the batch size that the job chooses."""
-    name, size, arguments = BASE
+    name, size, arguments = architecture
     model = save_model(folder / "model", name, size, arguments)
     data = pictures(folder / "data", count, 500, 375)
-    loaded = load_model(model)
-    batch = default_batch_size(loaded.model, tokens=197, depth=12, device="cpu")
-    before = bare(loaded, batch, count)
-    document, peak, busy = run(data, model, folder / "store", "--batch-size", str(batch))
-    after = bare(loaded, batch, count)
+    loaded = load_model(model, device=device, precision=precision)
+    vit: Any = loaded.model
+    tokens, depth = vit.patch_embed.num_patches + 1, len(vit.blocks)
+    batch = default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device)
+    before = bare(loaded, batch, count, size)
+    options = ("--batch-size", str(batch), "--device", device, "--precision", precision)
+    document, peak, busy = run(data, model, folder / "store", *options)
+    after = bare(loaded, batch, count, size)
     engine = (before + after) / 2
     return {
         "samples": document["explained"],
@@ -160,14 +169,16 @@ def beside_engine(folder: Path, count: int) -> Row:
     }
 
 
-def bare(loaded: Any, batch: int, count: int) -> float:
+def bare(loaded: Any, batch: int, count: int, size: int = 224) -> float:
     """Samples per second of the engine on random tensors."""
-    images = torch.randn(batch, 3, 224, 224)
+    images = torch.randn(batch, 3, size, size, device=next(loaded.model.parameters()).device)
     explain(loaded, {"image": images}, patches=8)
     rounds = max(1, count // batch)
+    synchronise()
     start = time.perf_counter()
     for _ in range(rounds):
         explain(loaded, {"image": images}, patches=8)
+    synchronise()
     return rounds * batch / (time.perf_counter() - start)
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import open_clip
 import pytest
 import timm
 import torch
+import zoo
 
-from benchmarks import authors, detr, engine, peers
+from benchmarks import authors, detr, engine, peers, precision
+from benchmarks import gpu as gpu_benchmark
 from benchmarks.harness import interleaved, median_ratio, peak_megabytes, report
 from engine import explain
 
+ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = {"forward", "limit", "stream", "record", "authors_batch1", "grad_cam_lib", "captum"}
 
 
@@ -84,3 +91,44 @@ def test_detr_rows_are_measured_and_its_variants_agree():
         scale = float(b.relevancy["image"].max())
         torch.testing.assert_close(a.relevancy["image"], b.relevancy["image"], rtol=0, atol=1e-4 * scale)
         torch.testing.assert_close(c.relevancy["image"], b.relevancy["image"], rtol=0, atol=1e-4 * scale)
+
+
+def gpu(*arguments, **settings):
+    command = [sys.executable, "benchmarks/gpu.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_without_a_gpu_the_gpu_benchmark_says_so():
+    done = gpu()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "benchmarks/gpu.py needs a CUDA GPU and sees none; --device cpu --tiny tries the script\n"
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_on_a_cpu_with_tiny_models(tmp_path):
+    done = gpu("--device", "cpu", "--tiny", "--rounds", "1", "--json", str(tmp_path / "gpu.json"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert len(done.stdout.splitlines()) == len(rows)
+    of = {section: [row for row in rows if row["section"] == section] for section in gpu_benchmark.SECTIONS}
+    assert of["rate"][0]["tflops"] > 0
+    assert [row["way"] for row in of["models"]] == ["forward", "limit", "stream", "stream_plain"] * 2
+    for row in of["models"]:
+        assert row["samples_per_s"] > 0 and row["gflop_per_sample"] > 0 and row["share_of_rate"] > 0
+    assert of["models"][0]["gflop_per_sample"] < of["models"][1]["gflop_per_sample"]
+    assert {row["kernel"] for row in of["kernels"] if "ms" in row} == {"plain"}
+    assert "it needs cuda" in of["kernels"][0]["skipped"]
+    assert of["job"][0]["samples"] == 4 and of["job"][0]["job_over_engine"] > 0
+    assert of["tests"][0]["failed"] == 0 and "skipped" in of["tests"][0]["outcome"]
+
+
+def test_precision_is_compared_family_by_family():
+    rows = precision.random_model("vit_cls", 2)
+    assert [row["precision"] for row in rows] == ["bf16", "fp16"]
+    assert all(row["maps"] == 2 and row["worst"] > 0.9 and 0 <= row["same_choice"] <= 1 for row in rows)
+    assert precision.summary(rows)[1]["model"] == "1 random models (worst: vit_cls)"
+    found = explain(*(model_and_images := (zoo.build("vit_cls"), zoo.inputs("vit_cls"))))
+    assert precision.correlations(found, explain(*model_and_images)) == pytest.approx([1.0] * 3)
+    broken = replace(found, relevancy={"image": found.relevancy["image"] * float("nan")})
+    assert precision.correlations(broken, found) == [-1.0] * 3
