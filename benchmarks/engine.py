@@ -3,8 +3,9 @@
     python benchmarks/engine.py [--json FILE] [--models vit_s16 vit_b16 clip_b32] [--batches 1 4 8] [--rounds 5]
 
 Variants, all on the same randomly initialised weights and interleaved in one run: ``forward`` (no gradient), ``limit``
-(fused forward and backward to the input, weights frozen), ``stream`` and ``record`` (ours, all layers), ``stream_last``
-(ours, last layer; CLIP only), ``authors_batch1`` (their algorithm), ``grad_cam_lib`` (as its README
+(fused forward and backward to the input, weights frozen), ``stream`` (ours, all layers; relevancies alone, as the
+others give), ``stream_job`` (with the features and patch states that a job stores), ``record`` (ours, whole maps),
+``stream_last`` (ours, last layer; CLIP only), ``authors_batch1`` (their algorithm), ``grad_cam_lib`` (as its README
 uses it; ``_frozen``: no gradient below its layer), ``captum`` (input x gradient), ``torchcam_legrad`` (all blocks).
 """
 
@@ -31,7 +32,9 @@ from engine import explain
 from engine.capture.scope import frozen
 
 VITS = {"vit_s16": "vit_small_patch16_224", "vit_b16": "vit_base_patch16_224", "vit_l16": "vit_large_patch16_224"}
-CLIPS = {"clip_b32": "ViT-B-32"}
+CLIPS = {"clip_b32": ("ViT-B-32", 12, 12), "clip_l14": ("ViT-L-14", 24, 12)}
+"""Name in open_clip, blocks of the image and of the text tower."""
+JOB_PATCHES = 8
 
 
 def vit_variants(model: Any, images: Tensor) -> dict[str, Work]:
@@ -44,7 +47,8 @@ def vit_variants(model: Any, images: Tensor) -> dict[str, Work]:
     return {
         "forward": lambda: forward(model, images),
         "limit": lambda: limit(model, images),
-        "stream": lambda: explain(model, images, engine="stream"),
+        "stream": lambda: explain(model, images, engine="stream", features=False),
+        "stream_job": lambda: explain(model, images, engine="stream", patches=JOB_PATCHES),
         "record": lambda: explain(model, images, engine="record"),
         "authors_batch1": lambda: authors.vit_relevancy(model, images),
         "grad_cam_lib": lambda: peers.grad_cam(model, model.get_submodule(last), images, (14, 14)),
@@ -54,25 +58,27 @@ def vit_variants(model: Any, images: Tensor) -> dict[str, Work]:
     }
 
 
-def clip_variants(model: Any, images: Tensor, texts: Tensor) -> dict[str, Work]:
+def clip_variants(model: Any, images: Tensor, texts: Tensor, blocks: tuple[int, int]) -> dict[str, Work]:
     """All ways to explain the logits of a batch of pairs with an open_clip model."""
     still, pairs = peers.ImageLogit(peers.frozen_copy(model), texts), {"image": images, "text": texts}
-    plain, last = peers.ImageLogit(model, texts), "visual.transformer.resblocks.11.ln_1"
+    plain, last = peers.ImageLogit(model, texts), f"visual.transformer.resblocks.{blocks[0] - 1}.ln_1"
+    side = images.shape[-1] // model.visual.patch_size[0]
     top = peers.ImageLogit(peers.frozen_copy(model, below=last), texts)
     zero = torch.zeros(len(images), dtype=torch.long)
     sites = {
-        "image": [f"visual.transformer.resblocks.{i}.attn" for i in range(12)],
-        "text": [f"transformer.resblocks.{i}.attn" for i in range(12)],
+        "image": [f"visual.transformer.resblocks.{i}.attn" for i in range(blocks[0])],
+        "text": [f"transformer.resblocks.{i}.attn" for i in range(blocks[1])],
     }
     return {
         "forward": lambda: forward(still, images),
         "limit": lambda: pair_limit(model, images, texts),
-        "stream": lambda: explain(model, pairs, engine="stream"),
-        "stream_last": lambda: explain(model, pairs, engine="stream", start_layer=-1),
+        "stream": lambda: explain(model, pairs, engine="stream", features=False),
+        "stream_job": lambda: explain(model, pairs, engine="stream", patches=JOB_PATCHES),
+        "stream_last": lambda: explain(model, pairs, engine="stream", start_layer=-1, features=False),
         "record": lambda: explain(model, pairs, engine="record"),
         "authors_batch1": lambda: authors.clip_relevancy(model, images, texts, sites),
-        "grad_cam_lib": lambda: peers.grad_cam(plain, plain.get_submodule(f"clip.{last}"), images, (7, 7)),
-        "grad_cam_lib_frozen": lambda: peers.grad_cam(top, top.get_submodule(f"clip.{last}"), images, (7, 7)),
+        "grad_cam_lib": lambda: peers.grad_cam(plain, plain.get_submodule(f"clip.{last}"), images, (side, side)),
+        "grad_cam_lib_frozen": lambda: peers.grad_cam(top, top.get_submodule(f"clip.{last}"), images, (side, side)),
         "captum": lambda: peers.captum_input_x_gradient(still, images, zero),
     }
 
@@ -119,13 +125,18 @@ def build(name: str, batch: int) -> Callable[[], dict[str, Work]]:
     texts = torch.zeros(batch, 77, dtype=torch.long)
     texts[:, 0], texts[:, 11] = 49406, 49407
     texts[:, 1:11] = torch.randint(1, 40000, (batch, 10), generator=generator)
-    return lambda: clip_variants(open_clip.create_model(CLIPS[name], load_weights=False).eval(), images, texts)
+    architecture, *blocks = CLIPS[name]
+    return lambda: clip_variants(
+        open_clip.create_model(architecture, load_weights=False).eval(), images, texts, (blocks[0], blocks[1])
+    )
 
 
-def measure(name: str, batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Measure all variants of one model at one batch size."""
+def measure(name: str, batch: int, rounds: int, only: list[str] | None = None) -> list[dict[str, Any]]:
+    """Measure all variants of one model at one batch size, or some beside `limit` and `forward`."""
     torch.manual_seed(0)
     variants = build(name, batch)()
+    if only:
+        variants = {name: work for name, work in variants.items() if name in {"limit", "forward", *only}}
     seconds = interleaved(variants, rounds)
     memory = {variant: peak_megabytes(work) for variant, work in variants.items()}
     return [
@@ -137,6 +148,7 @@ def measure(name: str, batch: int, rounds: int) -> list[dict[str, Any]]:
             "ms_per_sample": round(1000 * statistics.median(seconds[variant]) / batch, 2),
             "peak_mb": round(memory[variant], 1),
             "ratio_to_limit": round(median_ratio(seconds[variant], seconds["limit"]), 3),
+            "ratio_to_forward": round(median_ratio(seconds[variant], seconds["forward"]), 3),
         }
         for variant in variants
     ]
@@ -145,12 +157,12 @@ def measure(name: str, batch: int, rounds: int) -> list[dict[str, Any]]:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print the table."""
     table = Table(title="engine: time per sample, peak memory, ratio to forward + backward to the input")
-    for column in ("model", "batch", "variant", "ms/sample", "peak MB", "ratio to limit"):
+    for column in ("model", "batch", "variant", "ms/sample", "peak MB", "over limit", "over forward"):
         table.add_column(column, justify="left" if column in ("model", "variant") else "right")
     for row in rows:
         table.add_row(row["model"], str(row["batch"]), row["variant"], f"{row['ms_per_sample']:.1f}",
                       f"{row['peak_mb']:.0f}", f"{row['ratio_to_limit']:.2f}",
-                      end_section=False)  # fmt: skip
+                      f"{row['ratio_to_forward']:.2f}", end_section=False)  # fmt: skip
     Console(width=110).print(table)
 
 
@@ -159,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--models", nargs="+", default=["vit_s16", "vit_b16", "clip_b32"], choices=[*VITS, *CLIPS])
+    parser.add_argument("--variants", nargs="+", help="only these, besides limit and forward")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 8])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -166,7 +179,7 @@ def main() -> None:
     for name in options.models:
         for batch in options.batches:
             print(f"measuring {name}, batch {batch} ...", file=sys.stderr)
-            rows += measure(name, batch, options.rounds)
+            rows += measure(name, batch, options.rounds, options.variants)
     show(rows)
     report("engine", rows, options.json, rounds=options.rounds)
 

@@ -61,7 +61,7 @@ def test_every_pair_variant_runs():
     model = open_clip.model.CLIP(16, vision, text).eval()
     images, texts = torch.randn(2, 3, 224, 224), torch.randint(1, 49, (2, 12))
     texts[:, -1] = 49
-    variants = engine.clip_variants(model, images, texts)
+    variants = engine.clip_variants(model, images, texts, (12, 12))
     assert variants.keys() >= VARIANTS | {"stream_last"}
     for work in variants.values():
         work()
