@@ -58,7 +58,8 @@ class Mirror:
             known = self._index.read()
             if known and HEADER not in there:  # a bucket that was emptied or moved must not empty this machine
                 raise StoreError(
-                    f"the store {self.address} has gone (no {HEADER} there); the copy in {self.folder} was left as it is"
+                    f"the store {self.address} has gone (no {HEADER} there); the copy in {self.folder} was left as it "
+                    "is"
                 )
             count = sum([self._fetch(system, root, name, there[name], known) for name in _ordered(there)])
             for name in reversed(_ordered(set(known) - set(there))):
