@@ -38,6 +38,11 @@ class Memory:
         """What the values take now."""
         return self._bytes
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether the value of this key is kept now."""
+        with self._guard:
+            return key in self._kept
+
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of this key, made now when it is not kept. A value larger than the limit is not kept."""
         with self._guard:

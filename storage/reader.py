@@ -224,6 +224,10 @@ class RunReader:
         """`make()`, kept until the run changes or the room is needed for something else (see `Memory`)."""
         return self.arrays.get((self._token, self.version, key), make)
 
+    def keeps(self, key: Any) -> bool:
+        """Whether `keep` has the value of this key already."""
+        return (self._token, self.version, key) in self.arrays
+
     def remember(self, key: Any, make: Callable[[], Result]) -> Result:
         """`make()`, kept until the run changes."""
         key = (self.version, key)

@@ -9,7 +9,7 @@ from typing import Any
 from storage.errors import StoreError
 from storage.queries.columns import filled_values
 from storage.queries.filters import SampleQuery, place
-from storage.queries.order import order, size
+from storage.queries.order import ids_at, order, size
 from storage.reader import RunReader
 
 KEYS = ("sample_id", "target", "modality")
@@ -26,13 +26,13 @@ def page(
 ) -> list[dict[str, Any]]:
     """Page number `page` (from 1) of a selection: the columns of `samples` and `explanations`, in order.
 
-    The order is made once (see `storage.queries.order`); only `size` rows are ever widened. `columns` names those that
-    are read (None: all), which is what most of the time goes with; the others are None.
+    The order is made once, or only its front (see `storage.queries.order`); only `size` rows are ever widened.
+    `columns` names those that are read (None: all), which is what most of the time goes with; the others are None.
     """
     if page < 1 or size < 1:
         raise StoreError(f"page {page} of size {size} does not exist; both count from 1")
     start = (int(page) - 1) * int(size)
-    return widened(reader, order(reader, query).slice(start, start + int(size)), query, columns)
+    return widened(reader, ids_at(reader, query, start, start + int(size)), query, columns)
 
 
 def widened(

@@ -12,7 +12,7 @@ from storage import RunReader, Store, queries
 from storage.memory import Memory
 from storage.queries import Filter, SampleQuery
 from storage.queries.filters import order_by, source
-from storage.queries.order import ids, order, size, sorted_rows
+from storage.queries.order import FRONT, ids, ids_at, order, size, sorted_rows
 from storage.queries.values import Values
 from tests.storage import audit
 
@@ -54,6 +54,27 @@ def test_orders_are_those_of_sql(reader: RunReader, sort: str, descending: bool)
             for place, sample_id in enumerate(expected):
                 assert found.place_of(sample_id) == place
             assert found.place_of(9999) is None and found.slice(2, 5) == expected[2:5]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", ["uri", "text", "tokens", "top_tokens", "score"])
+def test_the_front_of_an_order_is_that_of_the_whole(reader: RunReader, sort: str, descending: bool) -> None:
+    for narrowing in narrowings(reader)[:2]:
+        query = SampleQuery("predicted", "text", sort=sort, descending=descending, **narrowing)
+        expected = by_sql(reader, query)
+        for kept in (False, True):
+            for start, stop in ((0, 5), (7, 20), (0, FRONT), (len(expected) - 1, len(expected) + 3)):
+                order(reader, query) if kept else reader.arrays.forget(lambda key: True)
+                assert ids_at(reader, query, start, stop) == expected[start:stop]
+
+
+def test_the_front_of_texts_sorts_nothing_else(reader: RunReader) -> None:
+    query = SampleQuery("predicted", "image", sort="uri")
+    reader.arrays.forget(lambda key: True)
+    ids_at(reader, query, 0, 24)
+    assert not reader.keeps(("sorted", "predicted", "image", "uri", False))
+    ids_at(reader, query, 0, FRONT + 1)
+    assert reader.keeps(("sorted", "predicted", "image", "uri", False))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.int64])
