@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage import ROLES, Mirror, StoreError
+from storage import ROLES, Store, StoreError
 from storage.media.files import is_url
 
 ENVIRONMENT = "RELEVANCY_AUDIT_STORE"
@@ -79,7 +79,7 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
             raise StoreError(f"RELEVANCY_AUDIT_{name} is {value!r}; it may be {', '.join(allowed)}")
     admins = [name.strip() for name in (os.environ.get("RELEVANCY_AUDIT_ADMINS") or "").split(",")]
     return Settings(
-        store=folder_of(known.store),
+        store=Store(known.store).root,
         mirror=known.store if is_url(known.store) else None,
         reviews=os.environ.get("RELEVANCY_AUDIT_REVIEWS") or None,
         auth=known.auth,
@@ -87,11 +87,6 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
         admins=tuple(name for name in (*known.admin, *admins) if name),
         default_role=known.default_role,
     )
-
-
-def folder_of(store: str) -> Path:
-    """The folder of a store: itself, or the mirror of a URL."""
-    return Mirror(store).folder if is_url(store) else Path(store).expanduser().absolute()
 
 
 def store_path(arguments: Sequence[str] | None = None) -> Path:

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(given: Namespace) -> dict[str, Any]:
     """Make and write it."""
-    from dashboard.data import Run, open_store
+    from dashboard.data import Run
     from dashboard.report.make import check_place, make, write
     from dashboard.report.options import Options, ReportError, format_of
     from storage import Store
@@ -83,13 +83,13 @@ def _report(given: Namespace) -> dict[str, Any]:
         static=given.static,
         title=given.title,
     ).checked()
-    store = Store.open(given.store).root  # of a URL, brought here now
-    name = given.run or next(iter(open_store(str(store)).run_ids()), None)
+    store = Store.open(given.store)  # of a URL, brought here now
+    name = given.run or next(iter(store.run_ids()), None)
     if name is None:
         raise ReportError(
             f"no runs in {given.store} yet: python -m jobs run --data DIR --model NAME --store {given.store}"
         )
-    run = Run.open(store, name)
+    run = Run.open(store.root, name)
     out = asked or Path(f"{run.id}-report.{options.format}")
     check_place(out)
     made = make(run, options)

@@ -55,10 +55,8 @@ def _hooks(chain: Sequence[nn.Module], rows: Tensor, thread: int) -> tuple[Calla
     again = False  # the few rows are on their way, through the same modules
 
     def enter(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if again or threading.get_ident() != thread or not inputs:
-            return None
-        tokens = inputs[0]
-        if not isinstance(tokens, Tensor) or tokens.dim() != 3 or not tokens.requires_grad:
+        tokens = None if again else _tokens(inputs, thread)
+        if tokens is None:
             return None
         given.append(tokens)
         return tokens.detach(), *inputs[1:]
@@ -84,10 +82,8 @@ def _few(chain: Sequence[nn.Module], rows: Tensor, thread: int) -> tuple[Callabl
     given: list[torch.Size] = []
 
     def enter(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if threading.get_ident() != thread or not inputs:
-            return None
-        tokens = inputs[0]
-        if not isinstance(tokens, Tensor) or tokens.dim() != 3 or not tokens.requires_grad:
+        tokens = _tokens(inputs, thread)
+        if tokens is None:
             return None
         given.append(tokens.shape)
         return _take(tokens, rows), *inputs[1:]
@@ -100,6 +96,14 @@ def _few(chain: Sequence[nn.Module], rows: Tensor, thread: int) -> tuple[Callabl
         return whole.scatter(1, rows[..., None].expand_as(output), output)
 
     return enter, leave
+
+
+def _tokens(inputs: tuple[Any, ...], thread: int) -> Tensor | None:
+    """The tokens [B, N, D] that a module of our own thread was called with, if a gradient is wanted of them."""
+    if threading.get_ident() != thread or not inputs:
+        return None
+    tokens = inputs[0]
+    return tokens if isinstance(tokens, Tensor) and tokens.dim() == 3 and tokens.requires_grad else None
 
 
 def _take(tokens: Tensor, rows: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from jobs.readers.manifest import FORMATS, read_manifest
 from jobs.readers.patterns import WILD, braces, is_pattern
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
 from storage.media import http
-from storage.media.files import STAMPS, filesystem, open_file, scheme_of, told
+from storage.media.files import filesystem, mark_of, open_file, scheme_of, told
 from storage.media.rows import picture_column
 
 
@@ -127,8 +127,7 @@ def _folder(url: str) -> Dataset:
     digest = hashlib.sha256()
     for name in pictures:
         info = found[base + name]
-        mark = next((str(info[stamp]) for stamp in STAMPS if info.get(stamp) is not None), "")
-        digest.update(f"{name}\0{info.get('size')}\0{mark}\n".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{info.get('size')}\0{mark_of(info)}\n".encode(errors="surrogateescape"))
     labels = pa.array([name.partition("/")[0] if "/" in name else None for name in pictures], pa.string())
     classes = labels.null_count < len(labels)
     passed = len(names) - len(pictures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -106,8 +106,12 @@ def size_and_stamp(address: str) -> tuple[int, Stamp]:
         info = system.info(path)
     if info.get("type") == "directory":
         raise IsADirectoryError(address)
-    marks = next((str(info[name]) for name in STAMPS if info.get(name) is not None), "")
-    return int(info["size"] or 0), (marks, str(info["size"]))
+    return int(info["size"] or 0), (mark_of(info), str(info["size"]))
+
+
+def mark_of(info: Mapping[str, Any]) -> str:
+    """What fsspec's `info` of a file says of its version: an ETag, a hash or a time; '' where it says nothing."""
+    return next((str(info[name]) for name in STAMPS if info.get(name) is not None), "")
 
 
 def exists(address: str) -> bool:

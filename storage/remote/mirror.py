@@ -18,7 +18,7 @@ from typing import Any
 
 from storage.atomic import TEMPORARY, write_bytes
 from storage.errors import StoreError
-from storage.media.files import STAMPS, filesystem, scheme_of
+from storage.media.files import filesystem, mark_of, scheme_of
 from storage.remote.index import Index, State
 
 CACHE = "RELEVANCY_AUDIT_CACHE"
@@ -180,7 +180,7 @@ def _listing(system: Any, root: str) -> dict[str, list[str]]:
 
 
 def _mark(info: dict[str, Any]) -> list[str]:
-    return [str(info.get("size")), next((str(info[name]) for name in STAMPS if info.get(name) is not None), "")]
+    return [str(info.get("size")), mark_of(info)]
 
 
 def _here(path: Path) -> list[int] | None:
