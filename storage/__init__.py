@@ -13,7 +13,7 @@ from storage.errors import (
     UnknownColumn,
     UnknownRun,
 )
-from storage.faithfulness import about_faithfulness, read_faithfulness, write_faithfulness
+from storage.faithfulness import about_faithfulness, merge_faithfulness, read_faithfulness, write_faithfulness
 from storage.overview import list_runs, run_row
 from storage.parts import parts_table
 from storage.progress import Progress
@@ -74,6 +74,7 @@ __all__ = [
     "agreement_of",
     "count_suspects",
     "list_runs",
+    "merge_faithfulness",
     "metadata_column_names",
     "part_schema",
     "parts_table",

@@ -604,26 +604,48 @@ FAITHFULNESS_COLUMNS: tuple[Column, ...] = (
     Column(
         "method", _STR, "name", "The explanation method that was tested; 'random' for a random order.", required=True
     ),
-    Column("modality", _STR, "image or text", "Which input was changed.", required=True),
+    Column("modality", _STR, "image or text", "Which input was changed, or which map was compared.", required=True),
     Column(
         "test",
         _STR,
         "name",
-        "What was done, such as perturbation positive (most relevant first) or negative (least relevant first).",
+        "What was done: perturbation positive (most relevant first), negative (least relevant first) or gap; insertion "
+        "or deletion with what fills the place; segmentation pixel accuracy, mIoU or mAP; pointing game; energy in "
+        "mask; sanity cascade (weights made random, stage by stage); similarity METHOD (of the maps of two methods).",
         required=True,
     ),
     Column(
         "steps",
         pa.list_(_F64),
         "share 0..1",
-        "How much of the input was changed, point by point of the curve; empty for tests without a curve.",
+        "How much of the input was changed, point by point of the curve; of a sanity cascade the number of the stage. "
+        "Empty for tests without a curve.",
         required=True,
     ),
     Column(
         "values", pa.list_(_F64), "as the test", "What was measured at every step, a mean over samples.", required=True
     ),
-    Column("auc", _F64, "as the test", "Area under the curve; for tests without a curve the measured number itself."),
+    Column(
+        "auc",
+        _F64,
+        "as the test",
+        "Area under the curve; for tests without a curve the measured number itself, of a sanity cascade the "
+        "similarity once all weights are random.",
+    ),
     Column("n", _I64, "samples", "How many samples were tested.", required=True),
+    Column("low", pa.list_(_F64), "as the test", "Lower end of the 95 % interval at every step; may be absent."),
+    Column("high", pa.list_(_F64), "as the test", "Upper end of the 95 % interval at every step; may be absent."),
+    Column("auc_low", _F64, "as the test", "Lower end of the 95 % interval of `auc`; may be absent."),
+    Column("auc_high", _F64, "as the test", "Upper end of the 95 % interval of `auc`; may be absent."),
+    Column("skipped", _STR, "JSON", "Samples that could not be tested: reason -> count; may be absent."),
+    Column("protocol", _STR, "name", "The preset of constants that was followed, such as vit; may be absent."),
+    Column(
+        "details",
+        _STR,
+        "JSON",
+        "What else is known; of a sanity cascade the names of its `stages`, the `limit` and whether the maps react "
+        "(`reacts`). May be absent.",
+    ),
 )
 
 META_COLUMNS: tuple[Column, ...] = (

@@ -41,6 +41,11 @@ class RunLayout:
         return self.folder / "faithfulness.parquet"
 
     @property
+    def faithfulness_lock(self) -> Path:
+        """Held (flock) while new results are put beside those that are there."""
+        return self.folder / "faithfulness.lock"
+
+    @property
     def suspects_lock(self) -> Path:
         """Held (flock) while suspects are looked for."""
         return self.folder / "suspects.lock"
