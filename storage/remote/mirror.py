@@ -11,18 +11,21 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import TEMPORARY, write_bytes
+from storage.atomic import TEMPORARY, read_json, write_bytes
 from storage.errors import StoreError
 from storage.media.files import filesystem, mark_of, scheme_of
 from storage.remote.index import Index, State
+from storage.remote.patience import patiently
 
 CACHE = "RELEVANCY_AUDIT_CACHE"
 ADDRESS, HEADER = ".mirror-of", "store.json"
+MANIFEST = re.compile(r"runs/[^/]+/(parts|segments)/(\d+)\.json")
 WHOLE_OBJECTS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"})  # a file appears there when it is whole
 # Later ones speak of earlier ones.
 ORDER = (
@@ -54,7 +57,7 @@ class Mirror:
         """
         with self._trouble("read"), self._locked():
             system, root = filesystem(self.address)
-            there = _listing(system, root)
+            there = patiently(partial(_listing, system, root))
             known = self._index.read()
             if known and HEADER not in there:  # a bucket that was emptied or moved must not empty this machine
                 raise StoreError(
@@ -78,7 +81,7 @@ class Mirror:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
         try:
-            system.get_file(f"{root}/{name}", str(temporary))
+            patiently(partial(system.get_file, f"{root}/{name}", str(temporary)))
             os.replace(temporary, path)
         except FileNotFoundError:  # replaced by a segment since the listing: the next call brings that
             return False
@@ -90,9 +93,11 @@ class Mirror:
     def push(self, run_id: str | None = None) -> int:
         """Send what is new or changed here of a run, and remove there what it removed; returns how many files.
 
-        Without a run the header alone, which shows whether the URL can be written. Raises StoreError.
+        Without a run the header alone, which shows whether the URL can be written. What fails is tried again a few
+        times. Raises StoreError, which says how many finished parts wait here; the next `push` sends them.
         """
-        with self._trouble("written"), self._locked():
+        waiting = partial(self._waiting_text, run_id) if run_id else None
+        with self._trouble("written", waiting), self._locked():
             system, root = filesystem(self.address)
             known = self._index.read()
             prefix = f"runs/{run_id}/"
@@ -102,14 +107,14 @@ class Mirror:
                 for name in mine:
                     here = _here(self.folder / name)
                     if here is not None and (name not in known or known[name].here != here):
-                        self._send(system, root, name)
+                        patiently(partial(self._send, system, root, name))
                         sent[name] = here
                 gone = {name for name in known if run_id and name.startswith(prefix)} - set(mine)
                 for name in reversed(_ordered(gone)):
-                    _remove(system, f"{root}/{name}")
+                    patiently(partial(_remove, system, f"{root}/{name}"))
                     del known[name]
             finally:
-                there = _listing(system, root)
+                there = patiently(partial(_listing, system, root))
                 known |= {name: State(there[name], here) for name, here in sent.items() if name in there}
                 self._index.write(known)
             return len(sent)
@@ -141,18 +146,42 @@ class Mirror:
             os.close(handle)
 
     @contextmanager
-    def _trouble(self, done: str) -> Iterator[None]:
-        """Whatever a file system raises, as one line."""
+    def _trouble(self, done: str, state: Callable[[], str] | None = None) -> Iterator[None]:
+        """Whatever a file system raises, as one line; `state` says what was left behind."""
         try:
             yield
         except StoreError:
             raise
         except Exception as error:  # every backend has errors of its own
             text = " ".join(str(error).split())[:200] or type(error).__name__
-            raise StoreError(
-                f"the store {self.address} cannot be {done} ({text}); the copy in {self.folder} is whole, run the same "
-                "command again"
-            ) from error
+            left = state() if state else f"the copy in {self.folder} is whole, run the same command again"
+            raise StoreError(f"the store {self.address} cannot be {done} ({text}); {left}") from error
+
+    def _waiting_text(self, run_id: str) -> str:
+        count = len(self.waiting(run_id))
+        return (
+            f"{count} finished part{'' if count == 1 else 's'} of {run_id!r} wait{'s' if count == 1 else ''} in "
+            f"{self.folder}: run the same command again to send what is missing there, nothing is computed twice"
+        )
+
+    def waiting(self, run_id: str) -> set[int]:
+        """Parts that are finished here and were not sent yet, be it as files of their own or in a segment."""
+        known, prefix = self._index.read(), f"runs/{run_id}/"
+        mine = _names_in(self.folder, prefix)
+        missing = {name for name in mine if name not in known or known[name].here != _here(self.folder / name)}
+        return self._parts_of(missing) - self._parts_of({name for name in known if name.startswith(prefix)} - missing)
+
+    def _parts_of(self, names: Collection[str]) -> set[int]:
+        """The parts that the manifests among some files speak of."""
+        found: set[int] = set()
+        for name in names:
+            match = MANIFEST.fullmatch(name)
+            if match and match[1] == "parts":
+                found.add(int(match[2]))
+            elif match:
+                with suppress(FileNotFoundError):
+                    found |= set(read_json(self.folder / name)["parts"])
+        return found
 
 
 def address_of(folder: Path) -> str:

@@ -15,7 +15,7 @@ class Sending:
     """Sends a run every few seconds, and once more at the end; use around the writer. Without a mirror it does nothing.
 
     A store that cannot be reached meanwhile stops nothing: the parts are safe here, and are sent later. At the end it
-    is an error, unless another one is on its way.
+    is an error that says how many wait, unless another one is on its way.
     """
 
     def __init__(self, mirror: Mirror | None, run_id: str, seconds: float = SECONDS) -> None:

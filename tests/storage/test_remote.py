@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from storage import Following, Store, StoreError, address_of
-from storage.remote import Mirror
+from storage.remote import Mirror, patience
 from storage.remote.mirror import CACHE
 from tests.storage import audit
 
@@ -224,3 +225,75 @@ def test_a_place_that_takes_nothing_is_told_and_nothing_is_lost(machine: Machine
     with pytest.raises(StoreError, match=r"cannot be (written|read)") as wrong:
         write(address, range(2))
     assert address in str(wrong.value) and "\n" not in str(wrong.value)
+
+
+class Unsteady(MemoryFileSystem):
+    """A store elsewhere whose network is away for the next `failing` files that are sent."""
+
+    protocol = "unsteady"
+    cachable = False
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    failing = 0
+    attempts = 0
+    error: type[OSError] = ConnectionResetError
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("unsteady://", "memory://")))
+
+    def put_file(self, *given: Any, **options: Any) -> None:
+        Unsteady.attempts += 1
+        if Unsteady.failing:
+            Unsteady.failing -= 1
+            raise self.error("the network is away")
+        super().put_file(*given, **options)
+
+
+@pytest.fixture
+def unsteady(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an empty store there, with short waits."""
+    fsspec.register_implementation("unsteady", Unsteady, clobber=True)
+    monkeypatch.setattr(patience, "WAITS", (0.001, 0.002, 0.003))
+    yield "unsteady://bucket/audits"
+    Unsteady.store.clear()
+    Unsteady.failing, Unsteady.attempts, Unsteady.error = 0, 0, ConnectionResetError
+
+
+def test_a_short_break_of_the_network_is_not_noticed(unsteady: str, machine: Machine) -> None:
+    store = write(unsteady, range(2), send=False)
+    Unsteady.failing = 3
+    with store.sending("run"):
+        pass
+    assert Unsteady.failing == 0
+    machine("b")
+    assert samples(Store.open(unsteady)) == audit.explained_ids(0, 1)
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_network_that_stays_away_says_what_waits_and_the_next_command_sends_it(
+    unsteady: str, machine: Machine, seal: bool
+) -> None:
+    write(unsteady, range(1))
+    store = Store.open(unsteady, create=True)
+    Unsteady.failing, Unsteady.attempts = 1000, 0
+    with pytest.raises(StoreError) as told, store.sending("run"):
+        write(unsteady, range(1, 4), seal=seal, send=False)
+    assert Unsteady.attempts == 1 + len(patience.WAITS), "bounded"
+    assert "3 finished parts of 'run' wait in" in str(told.value) and "run the same command again" in str(told.value)
+    assert "\n" not in str(told.value) and "the network is away" in str(told.value)
+    assert samples(Store.open(unsteady)) == audit.explained_ids(*range(4))
+    Unsteady.failing = 0
+    with Store.open(unsteady, create=True).sending("run"):
+        pass
+    assert Mirror(unsteady).waiting("run") == set()
+    machine("b")
+    assert samples(Store.open(unsteady)) == audit.explained_ids(*range(4))
+
+
+def test_what_no_second_attempt_changes_is_tried_once(unsteady: str, machine: Machine) -> None:
+    store = write(unsteady, range(1), send=False)
+    Unsteady.failing, Unsteady.attempts, Unsteady.error = 1000, 0, PermissionError
+    with pytest.raises(StoreError, match="1 finished part of 'run' waits in"):
+        store.send("run")
+    assert Unsteady.attempts == 1
