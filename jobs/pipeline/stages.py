@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jobs.errors import JobError, one_line
@@ -50,14 +51,21 @@ def explain_all(job: Prepared, plan: Plan, writer: RunWriter, tally: Tally, repo
     pin = next(job.loaded.model.parameters()).is_cuda
     batches = load(stages.loading, tasks, job.spec.workers or 0, pin=pin)  # forks: before the first thread starts
     remarks: Counter[str] = Counter()
+    with storing(job, writer, tally, reporter) as writing:
+        _drain(batches, stages.explaining, writing, tally, remarks, reporter)
+    return remarks
+
+
+@contextmanager
+def storing(job: Prepared, writer: RunWriter, tally: Tally, reporter: Reporter) -> Iterator[Writing]:
+    """What takes finished parts, with the display of the progress, until the last of them is stored."""
     reporter.start(job.run, tally)
     try:
         with Writing(writer, Rows(job.dataset, job.labels, job.metadata), tally) as writing:
-            _drain(batches, stages.explaining, writing, tally, remarks, reporter)
+            yield writing
     finally:
         tally.ended = time.monotonic()
         reporter.stop()
-    return remarks
 
 
 def _drain(
