@@ -44,16 +44,11 @@ class Store:
             store.mirror.pull()
         if create:
             store._create()
-        elif not store.root.is_dir() or (store.mirror is not None and not store.layout.header.exists()):
-            raise StoreError(
-                f"there is no store at {store.address}; `python -m jobs run --data DIR --model NAME --store "
-                f"{store.address}` makes one"
-            )
         elif not store.layout.header.exists():
-            raise StoreError(
-                f"{store.root} is not a store (it has no store.json); `python -m jobs run --data DIR "
-                f"--model NAME --store {store.root}` makes one"
-            )
+            wrong = f"there is no store at {store.address}"
+            if store.mirror is None and store.root.is_dir():
+                wrong = f"{store.root} is not a store (it has no store.json)"
+            raise StoreError(f"{wrong}; `python -m jobs run --data DIR --model NAME --store {store.address}` makes one")
         check_version(store.layout)
         return store
 

@@ -114,11 +114,12 @@ def _dataset(root: Path | str, kind: str, fingerprint: str, parts: Sequence[Part
     pictures = _relative(pa.concat_arrays([part.pictures for part in parts]), str(root))
     if len(pictures) == 0:
         raise JobError(f"{root} has no rows")
-    roles = _roles(columns, features)
+    sources = _sources(columns, features)
+    roles = {role: as_strings(columns[name], f"column '{name}'") for role, name in sources.items()}
     if any(part.split for part in parts) and "split" not in roles:
         splits = [pa.array([part.split] * len(part.pictures), pa.string()) for part in parts]
         roles["split"] = pa.concat_arrays(splits)
-    taken = _taken(columns, features)
+    taken = {*ROLES, *sources.values()}
     metadata = {name: as_typed(column) for name, column in columns.items() if name not in taken}
     paths = pa.concat_arrays([part.paths for part in parts])
     if paths.null_count < len(paths):
@@ -137,16 +138,12 @@ def _dataset(root: Path | str, kind: str, fingerprint: str, parts: Sequence[Part
     )
 
 
-def _roles(columns: dict[str, pa.Array], features: dict[str, Any]) -> dict[str, pa.Array]:
-    """The columns that mean something to a run, as strings."""
-    sources: dict[str, str] = {role: role for role in ("label", "split", "mask", "boxes") if role in columns}
+def _sources(columns: dict[str, pa.Array], features: dict[str, Any]) -> dict[str, str]:
+    """The columns that mean something to a run, by what they mean."""
+    sources = {role: role for role in ("split", "mask", "boxes") if role in columns}
     text = next((name for name in TEXTS if name in columns), None)
     label = _label(columns, features)
-    if text is not None:
-        sources["text"] = text
-    if label is not None:
-        sources["label"] = label
-    return {role: as_strings(columns[name], f"column '{name}'") for role, name in sources.items()}
+    return sources | {role: name for role, name in (("text", text), ("label", label)) if name is not None}
 
 
 def _label(columns: dict[str, pa.Array], features: dict[str, Any]) -> str | None:
@@ -155,12 +152,6 @@ def _label(columns: dict[str, pa.Array], features: dict[str, Any]) -> str | None
         return "label"
     classes = [name for name in columns if _names(features, name) is not None]
     return classes[0] if len(classes) == 1 else None
-
-
-def _taken(columns: dict[str, pa.Array], features: dict[str, Any]) -> set[str]:
-    """Columns that are no metadata, because they are roles."""
-    text = next((name for name in TEXTS if name in columns), None)
-    return {*ROLES, *filter(None, (text, _label(columns, features)))}
 
 
 def _chunks(part: Part, name: str, features: dict[str, Any]) -> pa.Array:
