@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import streamlit as st
@@ -22,7 +23,8 @@ PERCENT = {  # columns of the table of classes that are shares: title and meanin
     "border_share": ("On border", "Mean share of the relevancy on the outer ring of tokens."),
     "entropy": ("Entropy", "Mean spread of the relevancy: 0 % is all on one token, 100 % is even."),
 }
-HISTOGRAMS = {
+MOST_HISTOGRAMS = 4
+HISTOGRAMS = {  # the first of them that have values
     "score": "Explained score",
     "confidence": "Confidence",
     "entropy": "Entropy of the relevancy (0: one token, 1: even)",
@@ -180,11 +182,12 @@ def histograms(run: Run, query: SampleQuery, chosen: Selection, samples: int) ->
     """Distributions of the score, the confidence and relevancy summaries; a click on a bar opens its samples."""
     columns = run.columns()
     bins = min(30, max(8, round(2 * samples**0.5)))
-    filled = {name: run.histogram(query, name, bins) for name in HISTOGRAMS if name in columns}
+    asked = ((name, run.histogram(query, name, bins)) for name in HISTOGRAMS if name in columns)
+    filled = dict(islice(((name, rows) for name, rows in asked if rows), MOST_HISTOGRAMS))
     st.subheader("Distributions")
     st.caption("Click a bar to open its samples.")
     with st.grid(2, min_column_width=320, gap=("xsmall", "large")):
-        for name in [n for n, bins in filled.items() if bins][:4]:
+        for name in filled:
             n = sum(int(b["n"]) for b in filled[name])
             event = st.plotly_chart(
                 charts.histogram(filled[name], HISTOGRAMS[name], clickable=True),

@@ -21,9 +21,9 @@ FLOAT_BYTES = 4
 
 
 def default_workers() -> int:
-    """One process less than there are cores for us, between 1 and 8."""
+    """One process per core that there is for us, at most 8: where the model is what takes the time, they only wait."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    return min(max(1, cores - 1), MOST_WORKERS)
+    return min(max(1, cores), MOST_WORKERS)
 
 
 def workers_for_shared_memory(workers: int, batch_bytes: int) -> int:

@@ -194,9 +194,9 @@ def _test(
 
 def _name(listing: ClassListing, namer: Namer, spec: SuspectsSpec, reader: RunReader, progress: Progress) -> None:
     """Say in words of a vocabulary what the suspects look like."""
+    from jobs.origin import find_dataset
     from jobs.suspects.concept_words import name_suspects
-    from jobs.suspects.material import find_dataset
 
     if any(tested is not None and tested.boxes for tested in listing.tested):
-        dataset = find_dataset(reader.record, spec, "leave out --name-with")
+        dataset = find_dataset(reader.record, spec.whereabouts("leave out --name-with"))
         name_suspects(listing, namer, dataset, spec.seed, progress)

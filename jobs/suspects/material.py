@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine import LoadedModel, explain_targets, load_model
+from engine import LoadedModel, explain_targets
 from jobs.coverage import cover_of_boxes, cover_of_mask, parse_boxes
-from jobs.device import chosen_device
-from jobs.errors import JobError
+from jobs.origin import find_dataset, find_model
 from jobs.pictures import PictureError, decode_mask, read_pictures
-from jobs.prompts import Prompts
-from jobs.readers import Dataset, read_dataset
-from jobs.spec import weights_hash
+from jobs.readers import Dataset
 from jobs.suspects.spec import SuspectsSpec
 from storage import RunRecord
 
@@ -103,38 +99,8 @@ class Material:
         return "" if self.dataset.text is None else self.dataset.text[sample].as_py() or ""
 
 
-def find_dataset(record: RunRecord, spec: SuspectsSpec, way_out: str = "--no-verify") -> Dataset:
-    """Open the data of a run. `JobError` when they are gone or are not the same any more: it tells `way_out`."""
-    path = spec.data or record.spec.get("data")
-    if not path:
-        raise JobError(f"run {record.run_id!r} does not say where its data lie: give --data, or {way_out}")
-    try:
-        dataset = read_dataset(str(path)).limited(record.spec.get("limit"))
-    except JobError as error:
-        raise JobError(f"{error} (the data of run {record.run_id!r}); give --data, or {way_out}") from error
-    if dataset.fingerprint != record.dataset.get("fingerprint"):
-        raise JobError(
-            f"--data {path} is not what run {record.run_id!r} was made from (its files differ); give the right --data, "
-            f"or {way_out}"
-        )
-    return dataset
-
-
 def find_material(record: RunRecord, spec: SuspectsSpec) -> Material:
     """Open the data and load the model of a run. `JobError` when they are gone or are not the same any more."""
-    dataset = find_dataset(record, spec)
-    name, checkpoint = spec.model or str(record.model.get("name")), spec.checkpoint or record.spec.get("checkpoint")
-    if checkpoint and not Path(checkpoint).is_file():
-        raise JobError(
-            f"{checkpoint}: no such file (the weights of run {record.run_id!r}); give --checkpoint, or --no-verify"
-        )
-    if record.spec.get("weights") is not None and weights_hash(name, checkpoint) != record.spec["weights"]:
-        raise JobError(
-            f"the model {name} is not what run {record.run_id!r} was made with (it is gone, or its weights "
-            "differ); give --model and --checkpoint, or --no-verify"
-        )
-    loaded = load_model(
-        name, checkpoint=checkpoint, device=chosen_device(spec.device), precision=record.spec.get("precision", "fp32")
-    )
-    prompts = Prompts.of_record(record.spec)
-    return Material(dataset, prompts.classifier(loaded) if prompts else loaded, spec.batch_size)
+    where = spec.whereabouts("--no-verify")
+    dataset = find_dataset(record, where)
+    return Material(dataset, find_model(record, where), spec.batch_size)

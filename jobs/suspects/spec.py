@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import JobError, unknown
+
+if TYPE_CHECKING:
+    from jobs.origin import Whereabouts
 
 KINDS = ("concept", "location", "property", "word")
 PAIR_KINDS = (
@@ -77,6 +80,12 @@ class SuspectsSpec:
             if kind not in known:
                 raise JobError(f"--kind {kind} is not for runs of {what}; {', '.join(known)} are")
         return self.kinds or known
+
+    def whereabouts(self, way_out: str) -> Whereabouts:
+        """Where the data and the model lie now; `way_out` is what helps when they are gone."""
+        from jobs.origin import Whereabouts  # loads torch
+
+        return Whereabouts(self.data, self.model, self.checkpoint, self.device, way_out)
 
     def settings(self) -> dict[str, Any]:
         """The options that change the result, for the record."""
