@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -97,7 +99,13 @@ class Lxmert(RegionAdapter):
         return {"text": (last, 0), "image": (last, 1)}
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
-        """Answer logits [B, C]."""
+        """Answer logits [B, C]. Without any region, as when all were taken out, words attend to nothing there."""
+        if batch["features"].shape[1] == 0:
+            with _attending_to_nothing(model):
+                return self._forward(model, _with_a_stand_in(batch))
+        return self._forward(model, batch)
+
+    def _forward(self, model: nn.Module, batch: Batch) -> Output:
         out = model(
             input_ids=batch["text"],
             attention_mask=batch["attention_mask"],
@@ -133,3 +141,32 @@ class Lxmert(RegionAdapter):
         area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
         more = torch.stack([area] * max(0, width - 4), dim=-1) if width > 4 else boxes[..., :0]
         return torch.cat([boxes[..., : min(4, width)], more], dim=-1)
+
+
+def _with_a_stand_in(batch: Batch) -> Batch:
+    """One region of zeros per sample: the library cannot run on none."""
+    samples = len(batch["features"])
+    return {
+        **batch,
+        "features": batch["features"].new_zeros(samples, 1, batch["features"].shape[2]),
+        "boxes": batch["boxes"].new_zeros(samples, 1, batch["boxes"].shape[2]),
+        "region_mask": torch.ones(samples, 1, dtype=torch.bool, device=batch["features"].device),
+    }
+
+
+@contextmanager
+def _attending_to_nothing(model: nn.Module) -> Iterator[None]:
+    """Let words get nothing from the stand-in: a sum over no regions is zero, as in the authors' code."""
+    config: Any = model.config
+
+    def emptied(_: nn.Module, given: tuple[Tensor, ...], result: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        reads_regions = given[1].shape[1] == 1  # every text has [CLS] and [SEP]
+        return (torch.zeros_like(result[0]), *result[1:]) if reads_regions else result
+
+    paths = [f"{_ENCODER}.x_layers.{i}.visual_attention.att" for i in range(config.x_layers)]
+    hooks = [model.get_submodule(path).register_forward_hook(emptied) for path in paths]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
