@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -113,10 +113,9 @@ class RunReader:
     def _attach(self, snapshot: Snapshot) -> None:
         """Attach new segments. None is detached: a segment never goes away, and queries may be running."""
         cursor = self._root.cursor()
-        for segment in snapshot.segments:
-            alias = segment_alias(segment)
-            if alias not in self._attached:
-                self._attached[alias] = attach(cursor, self.run, segment, alias)
+        found = {segment_alias(segment): segment for segment in snapshot.segments}
+        new = {alias: segment for alias, segment in found.items() if alias not in self._attached}
+        self._attached.update(attach(cursor, self.run, new))
 
     def _replace_views(self, snapshot: Snapshot) -> None:
         """Swap all views at once, so that no query sees half of a change."""
@@ -334,15 +333,19 @@ def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnect
 
 
 def attach(
-    cursor: duckdb.DuckDBPyConnection, run: RunLayout, segment: SegmentManifest, alias: str
-) -> dict[str, set[str]]:
-    """Attach a segment read-only; its tables and their columns. StoreError when it cannot be opened."""
-    path = str(run.segment(segment.segment))
-    try:
-        cursor.execute(f"ATTACH {literal(path)} AS {alias} (READ_ONLY)")
-    except duckdb.Error as error:
-        raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
-    return _tables_of(cursor, alias)
+    cursor: duckdb.DuckDBPyConnection, run: RunLayout, segments: Mapping[str, SegmentManifest]
+) -> dict[str, dict[str, set[str]]]:
+    """Attach segments read-only under their aliases; tables and columns of each. StoreError when one cannot be opened.
+
+    All are asked for their columns at once: DuckDB goes through everything that is attached for every such question.
+    """
+    for alias, segment in segments.items():
+        path = str(run.segment(segment.segment))
+        try:
+            cursor.execute(f"ATTACH IF NOT EXISTS {literal(path)} AS {alias} (READ_ONLY)")
+        except duckdb.Error as error:
+            raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
+    return _tables_of(cursor, segments)
 
 
 def _first_line(error: Exception) -> str:
@@ -350,12 +353,13 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _tables_of(cursor: duckdb.DuckDBPyConnection, alias: str) -> dict[str, set[str]]:
-    """Tables and columns of an attached segment."""
-    rows = cursor.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ?", [alias]
-    ).fetchall()
-    tables: dict[str, set[str]] = {}
-    for table, column in rows:
-        tables.setdefault(table, set()).add(column)
+def _tables_of(cursor: duckdb.DuckDBPyConnection, aliases: Iterable[str]) -> dict[str, dict[str, set[str]]]:
+    """Tables and columns of attached segments."""
+    tables: dict[str, dict[str, set[str]]] = {alias: {} for alias in aliases}
+    if not tables:
+        return tables
+    sql = "SELECT database_name, table_name, column_name FROM duckdb_columns() WHERE NOT internal"
+    for alias, table, column in cursor.execute(sql).fetchall():
+        if alias in tables:
+            tables[alias].setdefault(table, set()).add(column)
     return tables

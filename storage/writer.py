@@ -26,11 +26,17 @@ from storage.retire import GRACE_SECONDS, remove_retired, remove_retired_elsewhe
 from storage.segments import SEGMENT_SAMPLES, build_segment, discard, grouped
 
 # Reading slows down with the parts that are not sealed (about 1 ms each per query), and with the number of segments:
-# wait for 64 parts, or for a sixteenth of what is sealed already: 10 M samples then lie in about 70 segments.
+# wait for 64 parts, or for a sixteenth of what is sealed already, but for no more than 512.
 SEAL_EVERY = 64
 SEAL_SHARE = 16
+SEAL_MOST = 512
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def parts_awaited(sealed: int, seal_every: int = SEAL_EVERY) -> int:
+    """How many parts wait until they are sealed together, when `sealed` parts are sealed already."""
+    return max(seal_every, min(sealed // SEAL_SHARE, SEAL_MOST))
 
 
 class RunWriter:
@@ -194,7 +200,7 @@ class RunWriter:
             self._committed.add(index)
             self._samples += contents.samples
             self._wrote = True
-            if self.seal_every and self.tail_parts >= max(self.seal_every, self._sealed // SEAL_SHARE):
+            if self.seal_every and self.tail_parts >= parts_awaited(self._sealed, self.seal_every):
                 self.seal()
         return True
 

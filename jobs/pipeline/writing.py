@@ -18,7 +18,6 @@ from storage import RunWriter
 
 WAITING_PARTS = 2  # bounded: when the disk is slower than the model, the model waits instead of filling memory
 HEARTBEAT_SECONDS = 1.0
-SEAL_EVERY = 128  # parts: readers of a running job slow down with every part that is not sealed
 
 
 @dataclass
@@ -111,8 +110,6 @@ class Writing:
         self._last_commit = time.monotonic() - built
         self.tally.write += time.monotonic() - start
         self.tally.parts_done += 1
-        if self.writer.tail_parts >= SEAL_EVERY:
-            self.writer.seal()
 
     def _heartbeat(self) -> None:
         if time.monotonic() - self._beat >= HEARTBEAT_SECONDS:

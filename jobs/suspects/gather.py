@@ -144,7 +144,9 @@ def image_parts(
 
 
 def _maps(reader: RunReader, ids: np.ndarray, target: str, width: int) -> tuple[np.ndarray, np.ndarray]:
-    table = reader.table(f"SELECT sample_id, vec FROM map_image_{width} WHERE target = ?", [target])
+    table = reader.table(
+        f"SELECT sample_id, vec FROM map_image_{width} WHERE target = ? AND {_among(reader, ids)}", [target]
+    )
     maps, known = np.zeros((len(ids), width), np.float32), np.zeros(len(ids), bool)
     rows, here = places(ids, table["sample_id"].to_numpy())
     maps[rows] = vectors_of(table["vec"], width)[here]
@@ -160,9 +162,11 @@ def _patches(reader: RunReader, ids: np.ndarray, target: str) -> tuple[np.ndarra
     width = max(widths)
     states, rest = np.zeros((len(ids), PATCHES, width), np.float32), np.zeros((len(ids), width), np.float32)
     tokens = np.full((len(ids), PATCHES), -1, np.int64)
+    among = _among(reader, ids)
     for slot in range(-1, PATCHES):  # one slot at a time: never two copies of everything in memory
         table = reader.table(
-            f"SELECT sample_id, token, vec FROM patches_{width} WHERE target = ? AND slot = ?", [target, slot]
+            f"SELECT sample_id, token, vec FROM patches_{width} WHERE target = ? AND slot = ? AND {among}",
+            [target, slot],
         )
         rows, here = places(ids, table["sample_id"].to_numpy())
         vectors = vectors_of(table["vec"], width)[here]
@@ -172,6 +176,11 @@ def _patches(reader: RunReader, ids: np.ndarray, target: str) -> tuple[np.ndarra
             states[rows, slot] = vectors
             tokens[rows, slot] = _numbers(table["token"])[here]
     return states, rest, tokens
+
+
+def _among(reader: RunReader, ids: np.ndarray) -> str:
+    """Condition on the samples that are looked at: what is read must not grow with those that are not."""
+    return f"sample_id IN (FROM {reader.sets.table(reader.sets.keep(ids))})"
 
 
 def places(ids: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +263,8 @@ def _words(reader: RunReader, ids: np.ndarray, target: str, notes: list[str]) ->
         for width in widths:
             table = reader.table(
                 f"SELECT m.sample_id, s.tokens, s.text, m.n_valid, m.vec FROM map_text_{width} m "
-                "JOIN samples s USING (sample_id) WHERE m.target = ? AND s.tokens IS NOT NULL",
+                "JOIN samples s USING (sample_id) WHERE m.target = ? AND s.tokens IS NOT NULL "
+                f"AND {_among(reader, ids)}",
                 [target],
             )
             rows, here = places(ids, table["sample_id"].to_numpy())

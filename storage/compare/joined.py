@@ -88,7 +88,7 @@ def _views(con: duckdb.DuckDBPyConnection, side: str, reader: RunReader) -> set[
     con.execute(f"CREATE SCHEMA {side}")
     snapshot, cursor = reader.snapshot, con.cursor()
     aliases = {f"{side}_{segment_alias(segment)}": segment for segment in snapshot.segments}
-    catalog = {alias: attach(cursor, reader.run, segment, alias) for alias, segment in aliases.items()}
+    catalog = attach(cursor, reader.run, aliases)
     selects = view_selects(reader.run, reader.record, snapshot, catalog)
     wanted = {name: select for name, select in selects.items() if name.startswith(VIEWS)}
     for name, select in wanted.items():
