@@ -86,7 +86,7 @@ def command_row(count: int, classes: int) -> dict[str, Any]:
     """Seconds of `jobs suspects --no-verify` on a store, reading it included."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(Path(folder) / "store", create=True)
-        _write(store, observations(count, classes), classes)
+        write_observations(store, observations(count, classes), classes)
         started = time.perf_counter()
         result = find_suspects(SuspectsSpec(run="scale", store=str(store.root), verify=False))
         seconds = time.perf_counter() - started
@@ -99,7 +99,7 @@ def command_row(count: int, classes: int) -> dict[str, Any]:
     }
 
 
-def _write(store: Store, seen: Observations, classes: int) -> None:
+def write_observations(store: Store, seen: Observations, classes: int) -> None:
     """The observations as a finished run."""
     assert seen.shares is not None and seen.patches is not None and seen.rest is not None
     names = [f"class {k}" for k in range(classes)]
