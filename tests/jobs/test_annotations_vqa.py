@@ -134,6 +134,12 @@ def test_what_does_not_fit_together_is_one_clear_line(vqa, tmp_path):
         write_manifest("vqa", [annotations, annotations, folder], out)
     with pytest.raises(JobError, match="is no list of questions"):
         write_manifest("lxmert", [questions, folder], out)
+    (tmp_path / "valid.json").write_text(json.dumps([{"img_id": "x", "sent": "?", "label": ["yes"]}]))
+    with pytest.raises(JobError, match="'label' of a question is not"):
+        write_manifest("lxmert", [tmp_path / "valid.json", folder], out)
+    (tmp_path / "text.json").write_text(questions.read_text().replace("42,", '"42",'))
+    with pytest.raises(JobError, match="image_id '42' is no number"):
+        write_manifest("vqa", [tmp_path / "text.json", annotations, folder], out)
     content = json.loads(annotations.read_text())
     content["annotations"] = [{**entry, "question_id": 7} for entry in content["annotations"]]
     annotations.write_text(json.dumps(content))

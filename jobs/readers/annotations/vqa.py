@@ -38,6 +38,8 @@ def read_vqa(paths: Sequence[str], masks: MaskFolder) -> Rows:
             found.skipped["question without answers"] += 1
             continue
         image = value_of(entry, "image_id", f"{questions_file.name}: a question")
+        if not isinstance(image, int):
+            raise JobError(f"{questions_file.name}: image_id {image!r} is no number")
         said = [
             str(value_of(a, "answer", f"{answers_file.name}: an answer")) for a in _answers(answers, answers_file.name)
         ]
@@ -73,6 +75,8 @@ def read_lxmert(paths: Sequence[str], masks: MaskFolder) -> Rows:
     for entry in content:
         image = str(value_of(entry, "img_id", f"{file.name}: a question"))
         scores = entry.get("label") or {}
+        if not isinstance(scores, dict):
+            raise JobError(f"{file.name}: 'label' of a question is not {{answer: score}}")
         found.rows.append(
             {
                 "image": folder / f"{image}.jpg",
