@@ -164,13 +164,17 @@ def perturbed_picture(image: Array, nothing: Array, cells: Array, direction: str
     return result
 
 
-def tokens_left(values: Array, direction: str, share: float, removable: list[int], inserts: bool = False) -> list[int]:
-    """Of the removable tokens those that stay, in their own order, rounded as in the authors' scripts."""
+def tokens_left(values: Array, direction: str, share: float, removable: list[int], rounding: str) -> list[int]:
+    """Of the removable tokens those that stay, in their own order.
+
+    ``rounding``: "stay" (the authors' scripts for words and regions: how many stay is cut to a whole number), "gone"
+    (how many go is) or "inserted" (how many come is).
+    """
     order = removal_order(values, direction, removable)
-    if inserts:
+    if rounding == "inserted":
         return sorted(order[: int(share * len(order))])
-    stay = int((1 - share) * len(order))
-    return sorted(order[len(order) - stay :])
+    gone = int(share * len(order)) if rounding == "gone" else len(order) - int((1 - share) * len(order))
+    return sorted(order[gone:])
 
 
 def extremes(weights: Array, score, counts: list[int]) -> tuple[list[float], list[float]]:
@@ -187,3 +191,28 @@ def extremes(weights: Array, score, counts: list[int]) -> tuple[list[float], lis
         least.append(min(found))
         greatest.append(max(found))
     return least, greatest
+
+
+def rank_correlation(first: Array, second: Array) -> float:
+    """Spearman's rho: a value's rank is how many are below it, and half of those that equal it."""
+
+    def ranks(values: Array) -> Array:
+        return np.array([sum(v < x for v in values) + (sum(v == x for v in values) + 1) / 2 for x in values])
+
+    a, b = ranks(first), ranks(second)
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def expected_overlap(first: Array, second: Array, k: int) -> float:
+    """Mean share of the k first tokens that two maps have in common, over all ways to break the ties of either."""
+
+    def tops(values: Array) -> list[set[int]]:
+        """Every set of k tokens that no other token exceeds."""
+        sets = [set(chosen) for chosen in itertools.combinations(range(len(values)), k)]
+        return [
+            s for s in sets if min(values[i] for i in s) >= max(values[i] for i in range(len(values)) if i not in s)
+        ]
+
+    shares = [len(a & b) / k for a in tops(first) for b in tops(second)]
+    return sum(shares) / len(shares)

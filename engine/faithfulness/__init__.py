@@ -1,0 +1,1 @@
+"""Faithfulness: does a model's answer depend on what its relevancy maps say it depends on?"""
