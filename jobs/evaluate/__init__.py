@@ -1,0 +1,1 @@
+"""Faithfulness of a run: perturbation, segmentation, localisation and sanity checks, as a job."""
