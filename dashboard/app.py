@@ -60,6 +60,7 @@ try:
         frame.choices(runs)
         state.write_url()
         frame.show_problems()
+        frame.show_unreactive(page.url_path)
         link = st.sidebar.container()  # above what the page adds to the sidebar, but filled when the view is settled
         page.run()
         frame.link_field(link, page.url_path or "suspects")

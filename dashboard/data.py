@@ -138,6 +138,20 @@ class Run:
             return Suspects()
         return _suspects(str(self.store), self.id, self.record.created_at, stat.st_mtime_ns, stat.st_size, self.reader)
 
+    @property
+    def method(self) -> str:
+        """The method that made the maps."""
+        return str(self.record.spec.get("method") or "")
+
+    def faithfulness(self) -> list[Row]:
+        """The evaluation results as they are on disk now; empty when the run was never evaluated. Raises StoreError."""
+        try:
+            stat = self.reader.run.faithfulness.stat()
+        except OSError:
+            return []
+        layout = self.reader.run
+        return _faithfulness(str(self.store), self.id, self.record.created_at, stat.st_mtime_ns, stat.st_size, layout)
+
     def progress(self) -> Progress:
         """How far the run is, read now."""
         return self.reader.progress()
@@ -256,6 +270,11 @@ QUERIES: dict[str, Callable[..., Any]] = {
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _suspects(store: str, run: str, created_at: str, changed: int, size: int, _reader: RunReader) -> Suspects:
     return _reader.suspects()
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _faithfulness(store: str, run: str, created_at: str, changed: int, size: int, _layout: Any) -> list[Row]:
+    return storage.read_faithfulness(_layout)
 
 
 @st.cache_data(show_spinner=False, max_entries=512)

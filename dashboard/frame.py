@@ -11,12 +11,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import data, state
 from dashboard.data import Row, Run
+from dashboard.faithfulness.results import unreactive
 from dashboard.narrow import narrowed
 from dashboard.selection import MODALITIES, Selection, fit, link, state_to_params
 from dashboard.words import literal
 from storage import Following, SampleQuery, StoreError, address_of
 
 _RUN = "opened_run"
+SHOW_MAPS = ("suspects", "evidence", "samples", "sample", "overview", "scores", "words", "compare")
 RUN_COMMAND = "python -m jobs run --data PHOTOS --model timm:vit_base_patch16_224 --store {store}"
 
 
@@ -64,6 +66,30 @@ def show_problems() -> None:
     """Say what of a link could not be shown."""
     for problem in state.take_problems():
         st.warning(literal(problem), icon=":material/link_off:")
+
+
+def show_unreactive(page: str) -> None:
+    """Warn, where maps are shown, of a run whose maps do not react to the model's weights."""
+    if page not in SHOW_MAPS:
+        return
+    try:
+        rows = list(unreactive(run().faithfulness(), run().method))
+    except StoreError:  # the page Faithfulness says what is wrong with the file
+        return
+    if rows:
+        what = " and ".join(dict.fromkeys(str(row["modality"]) for row in rows))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.warning(
+                f"**The {literal(what)} maps do not react to the model's weights** (sanity check): do not trust them.",
+                icon=":material/report:",
+            )
+            st.page_link(
+                "app_pages/faithfulness.py",
+                label="See the check",
+                icon=":material/verified:",
+                width="content",
+                query_params=state_to_params(state.current()),
+            )
 
 
 def link_field(place: DeltaGenerator, page: str) -> None:

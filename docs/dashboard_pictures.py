@@ -1,6 +1,8 @@
 """Photograph every page of the dashboard, light and dark, wide and narrow, on the demo's store.
 
 python docs/dashboard_pictures.py STORE [PAGE ...]         # writes docs/img/dashboard/PAGE-light-wide.webp and so on
+
+For a filled page Faithfulness, evaluate a run of that store first: `python -m jobs evaluate RUN --store STORE`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from storage import RunReader, Store, queries
+from storage import RunReader, Store, queries, read_faithfulness
 from tests.dashboard import browser as chrome
 
 OUT = Path(__file__).parent / "img" / "dashboard"
@@ -33,8 +35,9 @@ def views(store: Path) -> dict[str, tuple[str, dict[str, str]]]:
     scenes = first(store, [run for run in runs if "pairs" not in run], searched)
     pairs = first(store, [run for run in runs if "pairs" in run], searched)
     worded = first(store, [run for run in runs if "pairs" in run], with_words)
+    tested = first(store, [scenes, *(run for run in runs if run != scenes)], evaluated)
     other = next((run for run in runs if "pairs" not in run and run != scenes), "")
-    of_scenes, of_pairs, of_words = ({"v": "1", "run": run} for run in (scenes, pairs, worded))
+    of_scenes, of_pairs, of_words, of_tested = ({"v": "1", "run": run} for run in (scenes, pairs, worded, tested))
     return {
         "suspects": ("suspects", of_scenes),
         "evidence": ("evidence", of_scenes),
@@ -46,7 +49,7 @@ def views(store: Path) -> dict[str, tuple[str, dict[str, str]]]:
         "scores": ("scores", of_words),
         "words": ("words", of_words),
         "compare": ("compare", {**of_scenes, "other": other} if other else of_scenes),
-        "faithfulness": ("faithfulness", of_words),
+        "faithfulness": ("faithfulness", of_tested),
         "report": ("report", of_scenes),
         "runs": ("runs", of_scenes),
         "team": ("team", of_scenes),
@@ -65,6 +68,11 @@ def first(store: Path, runs: list[str], wanted: Callable[[RunReader], bool]) -> 
 def searched(reader: RunReader) -> bool:
     """Whether suspects were found."""
     return bool(reader.suspects().rows)
+
+
+def evaluated(reader: RunReader) -> bool:
+    """Whether the maps were tested."""
+    return bool(read_faithfulness(reader.run))
 
 
 def with_words(reader: RunReader) -> bool:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, frame
-from dashboard.curves import curves
+from dashboard import frame
 from dashboard.data import Row, Run
-from dashboard.selection import clip
+from dashboard.faithfulness import results, sections
 from dashboard.words import literal
-from storage import StoreError, about_faithfulness, read_faithfulness
+from storage import StoreError, about_faithfulness
 
-# The one place that says where evaluation results come from. When the command exists, it reads:
-# "Evaluation results are made by `python -m jobs evaluate RUN`."
-NOT_EVALUATED = (
-    "This run has no evaluation results. They will be made by `python -m jobs evaluate RUN`, a command that is not "
-    "part of this version."
-)
-TESTS = {
-    "positive": "Most relevant first: a faithful map makes the curve fall fast",
-    "negative": "Least relevant first: a faithful map keeps the curve high",
-}
+NOT_EVALUATED = "This run has no evaluation results. Evaluation results are made by `python -m jobs evaluate RUN`."
 CHECKS = {
     "drop_mean": "Most relevant 20 % of the patches painted over",
     "drop_blur": "Most relevant 20 % of the patches blurred",
@@ -31,61 +20,19 @@ CHECKS = {
 }
 
 
-def evaluated(rows: Sequence[Row]) -> None:
-    """Curves per test and modality, and the areas under them."""
-    together: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        together.setdefault((row["modality"], row["test"]), []).append(row)
-    drawn = {key: some for key, some in together.items() if any(row["curve"]["steps"] for row in some)}
-    if drawn:
-        grid = st.grid(2 if len(drawn) > 1 else 1, min_column_width=340, gap="medium")
-        for number, ((modality, test), some) in enumerate(drawn.items()):
-            with grid.cell():
-                st.text(f"{clip(test, 60)}, {modality}")
-                st.caption(TESTS.get(test.removeprefix("perturbation ").split(" ")[0], "A line per method"))
-                st.plotly_chart(
-                    curves([row for row in some if row["curve"]["steps"]]),
-                    config=charts.CONFIG,
-                    key=f"curves_{number}",
-                    alt=clip(f"Curves of test {test}, {modality}: {areas(some)}", 900),
-                )
-    st.subheader("Areas under the curves")
-    table(together)
-
-
-def areas(rows: Sequence[Row]) -> str:
-    """`gae 0.412, random 0.533`."""
-    return ", ".join(f"{row['method']} {row['auc']:.3f}" for row in rows if row["auc"] is not None)
-
-
-def table(together: dict[tuple[str, str], list[Row]]) -> None:
-    """A row per method, a column per test and modality, and how many samples were tested."""
-    names = [f"{test}, {modality}" for modality, test in together]
-    by_method: dict[str, dict[str, Any]] = {}
-    for (modality, test), rows in together.items():
-        for row in rows:
-            line = by_method.setdefault(row["method"], {"method": row["method"], "n": 0})
-            line[f"{test}, {modality}"] = row["auc"]
-            line["n"] = max(line["n"], row["n"])
-    config: dict[str, Any] = {"method": st.column_config.TextColumn("Method", pinned=True)}
-    config |= {name: st.column_config.NumberColumn(clip(name, 60), format="%.4f") for name in names}
-    st.dataframe(
-        list(by_method.values()),
-        hide_index=True,
-        height="content" if len(by_method) <= 12 else 460,
-        alt="Area under the curve per method and test",
-        column_order=["method", *names, "n"],
-        column_config=config | {"n": st.column_config.NumberColumn("Samples", format="localized")},
-    )
-    st.caption("Areas of tests with a curve; the measured number itself where a test has none.")
-
-
-def made_how(about: Row) -> None:
-    """How the results were made, as the store says."""
-    if about:
-        with st.expander("How this was measured", icon=":material/info:"):
-            for name, value in about.items():
-                st.text(clip(f"{name}: {value}", 400))
+def evaluated(run: Run, rows: Sequence[Row]) -> None:
+    """Everything that the evaluation told, the verdict first."""
+    own = run.method
+    found, methods = results.tests(rows), results.methods(rows, own)
+    still = list(results.unreactive(rows, own))
+    if still:
+        st.error(literal(results.warning(still)), icon=":material/report:")
+    sections.verdict(found, own)
+    sections.drawn(found, methods, own)
+    if found:
+        sections.numbers(found, methods, own)
+    sections.left_out(rows)
+    sections.sanity(rows, methods, own)
 
 
 def checks(run: Run, rows: Sequence[Row]) -> None:
@@ -135,13 +82,14 @@ def page() -> None:
         frame.no_samples(run)
         return
     try:
-        rows, about = read_faithfulness(run.reader.run), about_faithfulness(run.reader.run)
+        rows = run.faithfulness()
+        about = about_faithfulness(run.reader.run)
     except StoreError as problem:
         st.error(literal(f"{problem}."), icon=":material/error:")
         rows, about = [], {}
     if rows:
-        evaluated(rows)
-        made_how(about)
+        evaluated(run, rows)
+        sections.made_how(about)
     else:
         st.info(NOT_EVALUATED, icon=":material/verified:")
     found = run.deletion_checks()
