@@ -121,7 +121,7 @@ def run(
     ] = "exact",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Decoding processes [default: cores - 1, at most 8].")] = None,
+    workers: Annotated[int | None, typer.Option(help="Decoding processes [default: one per core, at most 8].")] = None,
     part_size: Annotated[int, typer.Option(help="Samples that are stored, and resumed, together.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     launcher: Annotated[str, typer.Option(help="local, or ray (pip install -r requirements-ray.txt).")] = "local",
@@ -326,6 +326,96 @@ def suspects(
         with Steps() as steps:
             result = find_suspects(spec, steps)
     emit_json(result.to_json()) if json else say("\n".join(suspect_lines(result)))
+
+
+@app.command("evaluate")
+def evaluate_(
+    run: Annotated[str | None, typer.Argument(help="[default: the newest run]")] = None,
+    store: StoreOption = "audits",
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="vit, lxmert, visualbert (the paper's perturbation), deletion, insertion, segmentation, localisation, "
+            "coco, randomisation, similarity; may be repeated [default: all that fit the run and its data]."
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method to compare; may be repeated [default: the run's own and the paper's baselines]."),
+    ] = None,
+    ablations: Annotated[bool, typer.Option("--ablations", help="Compare the ablations of GAE too.")] = False,
+    samples: Annotated[int, typer.Option(help="Samples that are tested, at random if there are more.")] = 200,
+    fill: Annotated[
+        list[str] | None,
+        typer.Option(help="What pixels become in deletion and insertion: mean, blur, zero [default: mean and blur]."),
+    ] = None,
+    annotations: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Masks in COCO's format, for detectors.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    data: Annotated[str | None, typer.Option(metavar="PATH", help="Where the run's data lie now.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Where the run's model lies now.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(metavar="FILE", help="Where its weights lie now.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Inputs that the model sees at once.")] = 32,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Test how far maps can be trusted: take away what they call relevant, compare with masks, break the model."""
+    from jobs.evaluate.spec import EvaluateSpec
+
+    spec = EvaluateSpec(
+        run=run,
+        store=store,
+        protocols=tuple(protocol or ()),
+        methods=tuple(method or ()),
+        ablations=ablations,
+        samples=samples,
+        seed=seed,
+        fills=tuple(fill or ("mean", "blur")),
+        annotations=annotations,
+        data=data,
+        model=model,
+        checkpoint=checkpoint,
+        device=device,
+        batch_size=batch_size,
+    ).checked()
+    with _interruptible():
+        from jobs.evaluate.command import evaluate
+        from jobs.evaluate.show import evaluation_lines
+        from jobs.suspects.show import Steps
+
+        with Steps() as steps:
+            result = evaluate(spec, steps)
+    emit_json(result.to_json()) if json else say("\n".join(evaluation_lines(result)))
+
+
+@app.command("annotations")
+def annotations_(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="coco, coco-categories, coco-captions, voc, imagenet-s, imagenet-segmentation, masks, vqa, lxmert, "
+            "flickr30k."
+        ),
+    ],
+    paths: Annotated[list[str], typer.Argument(help="Its files and folders, see docs/public-benchmarks.md.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The manifest: .parquet, .csv, .tsv or .jsonl.")],
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Turn public annotations (COCO, VOC, ImageNet-S, VQA v2, Flickr30k) into a manifest for `run --data`."""
+    from jobs.readers.annotations.command import write_manifest
+
+    done = write_manifest(kind, paths, out)
+    if json:
+        emit_json(done)
+        return
+    say(f"{done['path']}: {done['rows']} rows with {', '.join(done['columns'])}")
+    for reason, count in done["skipped"].items():
+        say(f"left out: {count} x {reason}")
+    for note in done["notes"]:
+        say(f"note: {note}")
 
 
 @app.command("compare")
