@@ -41,9 +41,7 @@ class Example:
         return " ".join(self.words)
 
 
-def example(
-    seed: int, index: int, fewest: int = FEWEST, most: int = MOST, easy: bool = False, only: str | None = None
-) -> Example:
+def example(seed: int, index: int, fewest: int = FEWEST, most: int = MOST, easy: bool = False) -> Example:
     """Example `index` of a seed; it does not depend on how many are drawn.
 
     Args:
@@ -52,10 +50,9 @@ def example(
         fewest: things of a scene, at least (more where the question needs more).
         most: things of a scene, at most.
         easy: no words around the question.
-        only: the kind of the question; without it, any kind by its share.
     """
     rng = Random(f"{seed}/{index}")
-    kind = only or rng.choices(list(KINDS), [share for share, _ in KINDS.values()])[0]
+    kind = rng.choices(list(KINDS), [share for share, _ in KINDS.values()])[0]
     plan = KINDS[kind][1](rng)
     found = _placed(rng, plan, things(rng, plan, fewest, most))
     order = rng.sample(range(len(found)), len(found))

@@ -21,7 +21,7 @@ Report = Callable[[int, int, float, float], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. Steps of the first lesson (2 to 4 things, no words around) and of the second."""
+    """How a model is trained. Steps of the first lesson (3 to 5 things, no words around) and of the second."""
 
     first: int
     second: int
@@ -31,22 +31,13 @@ class Recipe:
     warm_up: int = 100
     pool: int = 40_000
     """Examples of a lesson, at most; each is met again with other noise."""
-    relations: float = 0.25
-    """Share of the examples that are relations on top of their usual share: these are learnt last."""
 
 
 def lessons(recipe: Recipe, seed: int, tokenizer: Any) -> Iterator[tuple[int, Table]]:
     """Steps and examples of each lesson."""
-    yield recipe.first, _lesson(recipe, recipe.first, seed, tokenizer, fewest=2, most=4, easy=True)
-    yield recipe.second, _lesson(recipe, recipe.second, seed, tokenizer)
-
-
-def _lesson(recipe: Recipe, steps: int, seed: int, tokenizer: Any, **options: Any) -> Table:
-    """Examples for so many steps."""
-    count = min(recipe.pool, steps * recipe.batch)
-    more = round(count * recipe.relations)
-    found = examples(count - more, seed, **options)
-    return table([*found, *examples(more, seed + 1, only="relation", **options)], tokenizer)
+    first, second = (min(recipe.pool, steps * recipe.batch) for steps in (recipe.first, recipe.second))
+    yield recipe.first, table(examples(first, seed, fewest=3, most=5, easy=True), tokenizer)
+    yield recipe.second, table(examples(second, seed), tokenizer)
 
 
 def fit(model: nn.Module, recipe: Recipe, seed: int, tokenizer: Any, report: Report) -> None:

@@ -38,8 +38,8 @@ _SHARED: dict[str, Any] = {
 
 
 def visualbert() -> nn.Module:
-    """Four layers over words and regions, read from "?"."""
-    config = VisualBertConfig(**_SHARED, num_hidden_layers=4, visual_embedding_dim=WIDTH)
+    """Three layers over words and regions, read from "?"."""
+    config = VisualBertConfig(**_SHARED, num_hidden_layers=3, visual_embedding_dim=WIDTH)
     return VisualBertForQuestionAnswering(config)
 
 

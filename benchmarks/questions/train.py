@@ -24,7 +24,7 @@ from engine import load_model
 SEED = 2024
 """Seed of the committed weights."""
 TEST_SEED = 7
-RECIPES = {"visualbert": Recipe(first=800, second=2600), "lxmert": Recipe(first=800, second=2600)}
+RECIPES = {"visualbert": Recipe(first=600, second=3400), "lxmert": Recipe(first=600, second=2400)}
 
 
 def narrator(name: str, every: int = 100) -> Report:

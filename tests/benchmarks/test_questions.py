@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from benchmarks.questions.measure import measure, on_what_matters
 from benchmarks.questions.models import MODELS, WEIGHTS, read_card
 from benchmarks.questions.scenes import ATTRIBUTES, Thing
 from benchmarks.questions.tables import table
-from benchmarks.questions.train import SEED, TEST_SEED
+from benchmarks.questions.train import RECIPES, SEED, TEST_SEED
 from benchmarks.questions.words import VOCABULARY, tokenizer
 from engine import load_model
 from jobs.run import run_audit
@@ -50,12 +51,12 @@ def solved(things: tuple[Thing, ...], text: str) -> tuple[str, list[int]]:
     if found := re.search(r"is there a (\w+ \w+)", text):
         fitting = matching(things, found[1])
         return ("yes" if fitting else "no"), fitting
-    found = re.search(r"is the (\w+(?: thing)?) (left of|above) the (\w+)", text)
+    found = re.search(r"is the (\w+ \w+) (left of|right of|above|below) the (\w+ \w+)", text)
     assert found is not None, text
     (one,), (two,) = matching(things, found[1]), matching(things, found[3])
     (x, y), (u, v) = things[one].middle, things[two].middle
-    assert (abs(x - u) if found[2] == "left of" else abs(y - v)) > 0.1  # nobody has to guess
-    true = x < u if found[2] == "left of" else y < v
+    assert (abs(x - u) if found[2] in ("left of", "right of") else abs(y - v)) > 0.1  # nobody has to guess
+    true = {"left of": x < u, "right of": x > u, "above": y < v, "below": y > v}[found[2]]
     return ("yes" if true else "no"), sorted([one, two])
 
 
@@ -82,7 +83,7 @@ def test_only_important_regions_matter() -> None:
 
 
 def test_important_words_are_attributes_and_what_is_asked() -> None:
-    asking = {"colour", "shape", "size", "many", "there", "left", "above"}
+    asking = {"colour", "shape", "size", "many", "there", "left", "right", "above", "below"}
     values = {word for names in ATTRIBUTES.values() for word in names}
     for e in examples(300, FRESH):
         marked = {e.words[i] for i in e.important_words}
@@ -127,6 +128,9 @@ def test_committed_weights_answer_as_their_card_says(name: str) -> None:
     card, loaded = read_card(name), load_model(str(WEIGHTS / name))
     assert loaded.family == name and loaded.class_names == list(ANSWERS) == card["answers"]
     assert loaded.region_width == features.WIDTH
+    built, recipe = MODELS[name]().state_dict(), asdict(RECIPES[name])
+    assert {k: v.shape for k, v in built.items()} == {k: v.shape for k, v in loaded.model.state_dict().items()}
+    assert card["recipe"] == recipe and card["seed"] == SEED  # the command on the card makes these weights
     assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
     data = table(examples(300, FRESH), tokenizer())
     assert FRESH not in (SEED, TEST_SEED) and card["accuracy"]["all"] >= 0.8
