@@ -132,7 +132,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
     seconds = 0.0
     for each in (process, *process.children(recursive=True)):
         times = each.cpu_times()
-        seconds += times.user + times.system
+        seconds += times.user + times.system + times.children_user + times.children_system  # children that have ended
     return seconds
 
 
@@ -185,8 +185,8 @@ def bare(loaded: Any, batch: int, count: int, size: int = 224) -> float:
 def decoding(folder: Path) -> Row:
     """Large pictures, tiny model."""
     model = save_model(folder / "model", *TINY)
-    data = pictures(folder / "data", 24, 4000, 3000)
-    document, peak, busy = run(data, model, folder / "store", "--batch-size", "2", "--part-size", "24")
+    data = pictures(folder / "data", 96, 4000, 3000)
+    document, peak, busy = run(data, model, folder / "store", "--batch-size", "4", "--part-size", "96")
     return {
         "samples": document["explained"],
         "job_per_s": document["samples_per_second"],
@@ -222,6 +222,9 @@ def growth(folder: Path, counts: Sequence[int]) -> list[Row]:
             }
         )
         rows[-1]["over_first"] = round(rows[-1]["ms_per_sample"] / rows[0]["ms_per_sample"], 3)
+        if len(rows) > 1:  # what the samples that came on top cost: without the start of the workers
+            more, seconds = count - rows[-2]["samples"], rows[-1]["seconds"] - rows[-2]["seconds"]
+            rows[-1]["ms_per_further_sample"] = round(1000 * seconds / more, 3)
     return rows
 
 

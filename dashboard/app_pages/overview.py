@@ -187,17 +187,17 @@ def histograms(run: Run, query: SampleQuery, chosen: Selection, samples: int) ->
     st.subheader("Distributions")
     st.caption("Click a bar to open its samples.")
     with st.grid(2, min_column_width=320, gap=("xsmall", "large")):
-        for name in filled:
-            n = sum(int(b["n"]) for b in filled[name])
+        for name, found in filled.items():
+            n = sum(int(b["n"]) for b in found)
             event = st.plotly_chart(
-                charts.histogram(filled[name], HISTOGRAMS[name], clickable=True),
+                charts.histogram(found, HISTOGRAMS[name], clickable=True),
                 config=charts.CONFIG,
                 key=clicks.key(f"bins_{name}"),
                 on_select="rerun",
                 selection_mode="points",
                 alt=f"Histogram over {n} samples: {HISTOGRAMS[name]}",
             )
-            condition = clicks.bar(event, filled[name], name)
+            condition = clicks.bar(event, found, name)
             if condition is not None:
                 open_samples(chosen.with_filter(name, condition))
 
