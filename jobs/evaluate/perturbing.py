@@ -26,6 +26,8 @@ from jobs.evaluate.variants import Variant
 
 Ask = Callable[..., np.ndarray]
 """(maps [D * M, B, N], usable=[D * M, B]) -> scores [D * M, B, K]."""
+READ_OUT_KEPT = (1, 2)
+"""VisualBERT is read from the last token but one, under every protocol."""
 CONSTANT = "constant"
 """The fixed order: what a map is worth that says nothing."""
 
@@ -152,7 +154,8 @@ class Perturbing:
     ) -> tuple[Setting, Ask, Tensor, Tensor | None]:
         loaded, first = self.subject.loaded, next(iter(explanations.values()))
         batch = loaded.adapter.prepare(loaded.model, chunk.given, loaded.tokenizer)
-        free = removable_tokens(batch, modality, self.protocol.kept)
+        kept = READ_OUT_KEPT if loaded.family == "visualbert" else self.protocol.kept
+        free = removable_tokens(batch, modality, kept)
         score = Scorer(self.subject, chunk, first, self.protocol.score)
         ask = partial(
             perturbed_token_scores,
@@ -162,6 +165,7 @@ class Perturbing:
             direction="positive",
             score=score.of_batch,
             batch_size=self.batch_size,
+            removable=free,
         )
         return Setting(modality), ask, _stacked(explanations, modality), free
 
