@@ -71,6 +71,8 @@ bench: .venv/.installed-dev ## measure the engine against its limit and its peer
 	$(BIN)/python benchmarks/precision.py --json benchmarks/results/precision.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/job.py --json benchmarks/results/job.json
+	$(BIN)/python benchmarks/perturbation.py --json benchmarks/results/perturbation.json
+	$(BIN)/python benchmarks/faithfulness.py --samples 100 --json benchmarks/results/faithfulness.json
 
 bench-gpu: .venv/.installed-dev ## measure a CUDA GPU: its rate, the engine, both kernels, a job, and its tests (eight minutes)
 	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu.json
