@@ -137,9 +137,8 @@ def _sanity_rows(
         rows = similarity_rows(subject, chunks, compared, spec.seed, notes)
         progress(name, 1, 1)
         return rows
-    steps = iter(range(1, 1000))
-    done = lambda _: progress(name, next(steps), 8)  # noqa: E731
-    return randomisation_rows(subject, chunks, [one for one in compared if one.name != RANDOM], spec.seed, done, notes)
+    learned = [one for one in compared if one.name != RANDOM]
+    return randomisation_rows(subject, chunks, learned, spec.seed, lambda done, of: progress(name, done, of), notes)
 
 
 def _told(subject: Subject, ids: np.ndarray, size: int, name: str, progress: Progress) -> Iterator[Chunk]:

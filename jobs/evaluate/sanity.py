@@ -28,20 +28,30 @@ def randomisation_rows(
     chunks: Sequence[Chunk],
     compared: Sequence[Variant],
     seed: int,
-    progress: Callable[[str], None],
+    progress: Callable[[int, int], None],
     notes: list[str],
 ) -> list[Row]:
     """A curve per variant and modality: how alike the maps are to the first ones, stage by stage of random weights.
+    `progress` is told how many stages are done, and of how many.
 
     The classes that were explained at first are explained throughout: otherwise maps would also change because the
     broken model predicts something else.
     """
-    asked = _fixed(subject, chunks, compared[0])
     kept = _working(subject, chunks[0], compared, notes)
+    if not kept:
+        return []
+    asked = _fixed(subject, chunks, kept[0])
     loaded = subject.loaded
     batch = loaded.adapter.prepare(loaded.model, _first(chunks[0].given), loaded.tokenizer)
     stages = joined(stages_of(loaded.model, loaded.adapter, batch), MOST_STAGES)
-    found = cascade_similarity(loaded.model, stages, lambda: _maps(asked, chunks, kept), seed=seed, progress=progress)
+    names = [stage.name for stage in stages]
+    found = cascade_similarity(
+        loaded.model,
+        stages,
+        lambda: _maps(asked, chunks, kept),
+        seed=seed,
+        progress=lambda stage: progress(names.index(stage) + 1, len(names)),
+    )
     return [_cascade_row(name, modality, results) for (name, modality), results in found.items()]
 
 
