@@ -73,11 +73,14 @@ def _interval(row: Row) -> str:
 
 
 def _remarks(rows: list[Row]) -> list[str]:
-    """Samples that were left out of a test, by method and reason."""
+    """What to know of a test: samples that were left out, maps that do not react, empty masks."""
     found = []
     for row in rows:
         for reason, count in (row.get("skipped") or {}).items():
             found.append(f"{row['method']}: {count} left out ({reason})")
-        if (row.get("details") or {}).get("reacts") is False:
+        details = row.get("details") or {}
+        if details.get("reacts") is False:
             found.append(f"{row['method']}: the maps do NOT react to the model's weights")
+        if details.get("empty_masks"):
+            found.append(f"{row['method']}: {details['empty_masks']} of {details['detections']} masks are empty")
     return found
