@@ -27,10 +27,10 @@ from rich.table import Table
 
 from benchmarks.harness import report
 from jobs.evaluate.command import evaluate
-from jobs.evaluate.show import lower_is_better
 from jobs.evaluate.spec import EvaluateSpec
 from jobs.run import run_audit
 from jobs.spec import RunSpec
+from storage.faithfulness import LOWER, better
 
 CONSOLE = Console(stderr=True, width=160)
 ROOT = Path(__file__).resolve().parent
@@ -154,7 +154,7 @@ def best_of(rows: list[Row]) -> str | None:
     known = [row for row in rows if row["auc"] is not None and row["method"] not in NO_METHODS]
     if not known:
         return None
-    sign = 1 if lower_is_better(rows[0]["test"]) else -1
+    sign = 1 if better(rows[0]["test"]) == LOWER else -1
     return str(min(known, key=lambda row: sign * row["auc"])["method"])
 
 

@@ -24,6 +24,25 @@ IDENTITY = ("method", "modality", "test", "protocol")
 PATIENCE_SECONDS = 10.0  # another evaluation holds the lock for milliseconds
 
 Row = dict[str, Any]
+CASCADE, SIMILARITY = "sanity cascade", "similarity "
+"""Tests of which neither low nor high numbers are better."""
+LOWER, HIGHER = "lower", "higher"
+
+
+def better(test: str) -> str | None:
+    """Whether low or high numbers of a test speak for a method; None where neither does.
+
+    The tests of removal: most relevant first should hurt fast, least relevant first slowly; putting in is the reverse.
+    """
+    if test == CASCADE or test.startswith(SIMILARITY) or "by chance" in test:
+        return None
+    words = test.split()
+    if "gap" in words:
+        return HIGHER
+    least_first = "negative" in words
+    puts_in = words[0] == "insertion"
+    removes = words[0] in ("perturbation", "deletion", "positive", "negative")
+    return LOWER if (removes and not least_first) or (puts_in and least_first) else HIGHER
 
 
 def faithfulness_schema() -> pa.Schema:

@@ -7,27 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage.faithfulness import CASCADE, LOWER, SIMILARITY, better
+
 Row = dict[str, Any]
-CASCADE, SIMILARITY = "sanity cascade", "similarity "
-LOWER, HIGHER = "lower", "higher"
 BASELINES = ("random", "constant")
 RANDOM = "random"
-
-
-def better(test: str) -> str | None:
-    """Whether low or high numbers of a test speak for a method; None where neither does.
-
-    The tests of removal: most relevant first should hurt fast, least relevant first slowly; putting in is the reverse.
-    """
-    if test == CASCADE or test.startswith(SIMILARITY) or "by chance" in test:
-        return None
-    words = test.split()
-    if "gap" in words:
-        return HIGHER
-    least_first = "negative" in words
-    puts_in = words[0] == "insertion"
-    removes = words[0] in ("perturbation", "deletion", "positive", "negative")
-    return LOWER if (removes and not least_first) or (puts_in and least_first) else HIGHER
 
 
 @dataclass(frozen=True)

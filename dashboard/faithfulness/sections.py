@@ -10,11 +10,12 @@ import streamlit as st
 from dashboard.charts import CONFIG
 from dashboard.curves import curves
 from dashboard.faithfulness import charts, results
-from dashboard.faithfulness.results import HIGHER, Row, Tested
+from dashboard.faithfulness.results import Row, Tested
 from dashboard.selection import clip
 from dashboard.words import literal
+from storage.faithfulness import HIGHER, LOWER, better
 
-WAYS = {results.LOWER: "lower is better", HIGHER: "higher is better"}
+WAYS = {LOWER: "lower is better", HIGHER: "higher is better"}
 BEST = ":material/star:"
 
 
@@ -58,7 +59,7 @@ def _meaning(test: str) -> str:
         return "Most relevant put in first: a faithful map makes the curve rise fast"
     if "negative" in test.split():
         return "Least relevant taken away first: a faithful map keeps the curve high"
-    if results.better(test) == results.LOWER:
+    if better(test) == LOWER:
         return "Most relevant taken away first: a faithful map makes the curve fall fast"
     return "A line per method"
 
@@ -89,7 +90,7 @@ def _line(method: str, some: Sequence[Tested], own: str) -> dict[str, str]:
     name = literal(clip(method, 40))
     line = {"Method": f"**{name}** (this run)" if method == own else name}
     for one in some:
-        row, way = _row(one, method), results.better(one.test)
+        row, way = _row(one, method), better(one.test)
         cell = "" if row is None else results.shown(row, one.rows)
         best = one.best is not None and row is not None and row["auc"] == one.best["auc"]
         line[_header(one, way)] = f"{BEST} **{cell}**" if best else cell

@@ -88,8 +88,8 @@ def curve_of(steps: Sequence[float] | np.ndarray, scores: np.ndarray, seed: int 
         nothing = np.full(len(xs), np.nan)
         return Curve(xs, nothing, nothing, nothing, float("nan"), float("nan"), float("nan"), 0)
     means = resampled_means(ys, seed)
-    low, high = _bounds(means)
-    area_low, area_high = _bounds(areas(xs, means))
+    low, high = bounds(means)
+    area_low, area_high = bounds(areas(xs, means))
     values = ys.mean(axis=0)
     return Curve(xs, values, low, high, area(xs, values), float(area_low), float(area_high), len(ys))
 
@@ -119,7 +119,7 @@ def difference(first: np.ndarray, second: np.ndarray, steps: Sequence[float] | n
     if not len(one):
         return Gap(float("nan"), float("nan"), float("nan"), 0)
     differences = areas(xs, one) - areas(xs, other)
-    low, high = _bounds(resampled_means(differences[:, None], seed)[:, 0])
+    low, high = bounds(resampled_means(differences[:, None], seed)[:, 0])
     return Gap(float(differences.mean()), float(low), float(high), len(one))
 
 
@@ -138,7 +138,8 @@ def resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _bounds(means: np.ndarray) -> tuple[Any, Any]:
+def bounds(means: np.ndarray) -> tuple[Any, Any]:
+    """95 % interval of resampled means, [RESAMPLES, ...]: percentiles over the first axis."""
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
 

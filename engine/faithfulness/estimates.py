@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.faithfulness.curves import resampled_means
-from engine.interventions.effect import LEVEL
+from engine.faithfulness.curves import bounds, resampled_means
 
 Means = NDArray[np.float64]
 
@@ -47,6 +46,6 @@ def estimates(
     drawn = resampled_means(rows, seed) if n > 1 else np.full((1, rows.shape[1]), np.nan)
     result = {}
     for name, number in numbers.items():
-        low, high = np.quantile(number(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = bounds(number(drawn))
         result[name] = Estimate(float(number(whole)[0]), float(low), float(high), n)
     return result

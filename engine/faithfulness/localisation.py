@@ -6,7 +6,6 @@ the region or within 15 pixels of it. Energy-based pointing game: Wang et al., S
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -14,42 +13,26 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from engine.faithfulness.estimates import Estimate, Means, estimates
-from engine.faithfulness.regions import PROTOCOL_SIZE, Map, Mask, Size, Unusable, paired
+from engine.faithfulness.regions import PROTOCOL_SIZE, Map, Mask, Pair, Size, Unusable
+from engine.faithfulness.totals import Totals
 
 TOLERANCE = 15.0  # pixels, at 224 x 224
 FIELDS = ("pointing", "pointing_chance", "energy", "inside", "inside_chance")
 
 
-class LocalisationTotals:
+class LocalisationTotals(Totals):
     """Numbers of many samples, and why others were left out. `tolerance` is in pixels of `size` (rows, columns)."""
 
     def __init__(self, tolerance: float = TOLERANCE, size: Size = PROTOCOL_SIZE) -> None:
-        self.tolerance, self.size = tolerance, size
-        self.skipped: Counter[str] = Counter()
-        self._rows: list[tuple[float, ...]] = []
+        super().__init__(size)
+        self.tolerance = tolerance
 
-    def add(
-        self,
-        relevancy: NDArray[np.floating],
-        mask: Mask | None,
-        void: Mask | None = None,
-        picture: Size | None = None,
-    ) -> str | None:
-        """Count one sample, as `SegmentationTotals.add`; void pixels count as not there. Returns why it was skipped."""
-        try:
-            pair = paired(relevancy, mask, void=void, picture=picture, size=self.size)
-            seen = np.where(pair.count, pair.relevancy, -np.inf)
-            hit, chance = pointing_game(seen, pair.region, self.tolerance)
-            inside, area = relevancy_inside(pair.relevancy, pair.region, pair.count)
-            energy = energy_inside(pair.relevancy, pair.region, pair.count)
-        except Unusable as error:
-            self.skipped[error.reason] += 1
-            return error.reason
-        self._rows.append((hit, chance, energy, inside, area))
-        return None
-
-    def __len__(self) -> int:
-        return len(self._rows)
+    def _row(self, pair: Pair) -> tuple[float, ...]:
+        seen = np.where(pair.count, pair.relevancy, -np.inf)
+        hit, chance = pointing_game(seen, pair.region, self.tolerance)
+        inside, area = relevancy_inside(pair.relevancy, pair.region, pair.count)
+        energy = energy_inside(pair.relevancy, pair.region, pair.count)
+        return (hit, chance, energy, inside, area)
 
     def results(self, seed: int = 0) -> dict[str, Estimate]:
         """Means over samples, in 0..1, with 95 % bootstrap intervals: `FIELDS`, and `lift`, inside - inside_chance."""

@@ -11,52 +11,27 @@ picture to a function of batches), which no paper quotes; it is not copied.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.faithfulness.estimates import Estimate, Means, estimates
-from engine.faithfulness.regions import PROTOCOL_SIZE, Map, Mask, Pair, Size, Unusable, paired
+from engine.faithfulness.regions import PROTOCOL_SIZE, Map, Mask, Pair, Size
+from engine.faithfulness.totals import Totals
 
 # what a sample adds: intersection and union of background and foreground, pixels right, pixels, AP, F1
 FIELDS = ("inter_back", "inter_fore", "union_back", "union_fore", "right", "pixels", "ap", "f1")
 
 
-class SegmentationTotals:
-    """Sums over samples, and why others were left out.
-
-    `size` is that of the comparison (rows, columns): 224 x 224 in the authors' protocol, None for each mask's own.
-    """
+class SegmentationTotals(Totals):
+    """Sums over samples, and why others were left out."""
 
     def __init__(self, size: Size | None = PROTOCOL_SIZE) -> None:
-        self.size = size
-        self.skipped: Counter[str] = Counter()
-        self._rows: list[tuple[float, ...]] = []
+        super().__init__(size)
 
-    def add(
-        self,
-        relevancy: NDArray[np.floating],
-        mask: Mask | None,
-        void: Mask | None = None,
-        picture: Size | None = None,
-    ) -> str | None:
-        """Count one sample: map [h, w], mask [H, W] and void pixels [H, W] of the same view of the same picture.
-
-        `picture` is the height and width of that view: a mask of another aspect is refused, one that is merely smaller
-        or larger is resized. Returns the reason when the sample was skipped, else None.
-        """
-        try:
-            pair = paired(relevancy, mask, void=void, picture=picture, size=self.size)
-        except Unusable as error:
-            self.skipped[error.reason] += 1
-            return error.reason
-        self._rows.append(_row(pair))
-        return None
-
-    def __len__(self) -> int:
-        return len(self._rows)
+    def _row(self, pair: Pair) -> tuple[float, ...]:
+        return _row(pair)
 
     def results(self, seed: int = 0) -> dict[str, Estimate]:
         """`pixel_accuracy`, `miou`, `map`, `mf1` and the two IoUs, in 0..1, with 95 % bootstrap intervals."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from engine import explain_detections
-from engine.errors import EngineError
 from jobs.errors import JobError
 from jobs.evaluate.coco_ap import CocoTable, Detection, coco_ap
 from jobs.evaluate.coco_truth import CocoTruth
 from jobs.evaluate.query_masks import query_mask
 from jobs.evaluate.subject import Chunk, Subject
-from jobs.evaluate.variants import Variant
+from jobs.evaluate.variants import Variant, tried
 
 Row = dict[str, Any]
 KEPT = 0.5  # probability above which the authors keep a query
@@ -34,12 +34,9 @@ def detection_rows(
             skipped["its picture is not annotated"] += 1
             continue
         images.append(image)
-        for variant in list(compared):
-            try:
-                found[variant.name] += _detections(subject, chunk, variant, truth, image)
-            except EngineError as error:
-                compared.remove(variant)
-                notes.append(f"{variant.name} is left out: {error}")
+        masks = tried(compared, partial(_detections, subject, chunk, truth, image), notes)
+        for method, some in masks.items():
+            found[method] += some
     if not images:
         raise JobError(f"none of the run's pictures is annotated in {truth.name}: their file names are compared")
     rows = []
@@ -49,7 +46,7 @@ def detection_rows(
     return rows
 
 
-def _detections(subject: Subject, chunk: Chunk, variant: Variant, truth: CocoTruth, image: int) -> list[Detection]:
+def _detections(subject: Subject, chunk: Chunk, truth: CocoTruth, image: int, variant: Variant) -> list[Detection]:
     """Masks of the queries that are kept in one picture."""
     size = (int(truth.images[image]["height"]), int(truth.images[image]["width"]))
     picture = chunk.inputs["image"]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from engine import Explanation
-from engine.errors import EngineError
 from engine.faithfulness.captions import perturbed_text_scores
 from engine.faithfulness.pictures import perturbed_scores
 from engine.faithfulness.protocols import Protocol
@@ -22,7 +21,7 @@ from engine.models.pairs import PairAdapter
 from engine.words import word_relevancy
 from jobs.evaluate.scoring import PairScorer, Scorer, black_of
 from jobs.evaluate.subject import Chunk, Subject
-from jobs.evaluate.variants import Variant
+from jobs.evaluate.variants import Variant, tried
 
 Ask = Callable[..., np.ndarray]
 """(maps [D * M, B, N], usable=[D * M, B]) -> scores [D * M, B, K]."""
@@ -64,50 +63,39 @@ class Perturbing:
 
     def add(self, chunk: Chunk) -> None:
         """Explain a chunk by every variant, and change it in the order of every map."""
-        explanations = self._explanations(chunk)
+        explanations = tried(self.compared, partial(self.subject.explain, chunk), self.notes)
         if not explanations:
             return
         first = next(iter(explanations.values()))
+        of_pairs = PairScorer(self.subject, chunk) if isinstance(self.subject.loaded.adapter, PairAdapter) else None
         for modality in self.protocol.modalities:
             if modality in first.relevancy:
-                for setting, ask, maps, valid in self._asks(modality, chunk, explanations):
+                for setting, ask, maps, valid in self._asks(modality, chunk, explanations, of_pairs):
                     self._measure(setting, ask, maps, valid, [*explanations, CONSTANT])
 
-    def _explanations(self, chunk: Chunk) -> dict[str, Explanation]:
-        """By variant; one that this model does not have is left out, and noted."""
-        found = {}
-        for variant in list(self.compared):
-            try:
-                found[variant.name] = self.subject.explain(chunk, variant)
-            except EngineError as error:
-                self.compared.remove(variant)
-                self.notes.append(f"{variant.name} is left out: {error}")
-        return found
-
     def _asks(
-        self, modality: str, chunk: Chunk, explanations: dict[str, Explanation]
+        self, modality: str, chunk: Chunk, explanations: dict[str, Explanation], of_pairs: PairScorer | None
     ) -> list[tuple[Setting, Ask, Tensor, Tensor | None]]:
         """What to measure of a modality: setting, measure, maps [M + 1, B, N], and which tokens count [B, N]."""
         first = next(iter(explanations.values()))
-        pairs = isinstance(self.subject.loaded.adapter, PairAdapter)
         if modality == "image" and first.regions is None and "features" not in chunk.inputs:
-            return self._of_pictures(chunk, explanations, pairs)
-        if modality == "text" and pairs:
-            return [self._of_captions(chunk, explanations)]
+            return self._of_pictures(chunk, explanations, of_pairs)
+        if modality == "text" and of_pairs is not None:
+            return [self._of_captions(chunk, explanations, of_pairs)]
         if "image" in chunk.inputs:
             self.notes.append("the words of models that read a picture's pixels beside them are not taken out")
             return []
         return [self._of_tokens(modality, chunk, explanations)]
 
     def _of_pictures(
-        self, chunk: Chunk, explanations: dict[str, Explanation], pairs: bool
+        self, chunk: Chunk, explanations: dict[str, Explanation], of_pairs: PairScorer | None
     ) -> list[tuple[Setting, Ask, Tensor, Tensor | None]]:
         first = next(iter(explanations.values()))
         preprocess = self.subject.loaded.preprocess
         if first.grid is None or first.grids is not None or preprocess is None or "pixel_mask" in chunk.inputs:
             self.notes.append("pictures that differ in size as the model reads them are not perturbed")
             return []
-        score = PairScorer(self.subject, chunk) if pairs else Scorer(self.subject, chunk, first, self.protocol.score)
+        score = of_pairs or Scorer(self.subject, chunk, first, self.protocol.score)
         images = chunk.inputs["image"].to(self.subject.device)
         maps = _stacked(explanations, "image")
         asks: list[tuple[Setting, Ask, Tensor, Tensor | None]] = []
@@ -127,7 +115,7 @@ class Perturbing:
         return asks
 
     def _of_captions(
-        self, chunk: Chunk, explanations: dict[str, Explanation]
+        self, chunk: Chunk, explanations: dict[str, Explanation], score: PairScorer
     ) -> tuple[Setting, Ask, Tensor, Tensor | None]:
         assert chunk.texts is not None
         words = next(iter(explanations.values())).words
@@ -138,7 +126,7 @@ class Perturbing:
             for row, own in enumerate(words):
                 maps[number, row, : len(own.spans)] = word_relevancy(one.relevancy["text"][row].float().cpu(), own)
         valid = torch.tensor([[k < len(own.spans) for k in range(most)] for own in words])
-        score, spans = PairScorer(self.subject, chunk), [own.spans for own in words]
+        spans = [own.spans for own in words]
         ask = partial(
             perturbed_text_scores,
             chunk.texts,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from engine.errors import EngineError
 from engine.faithfulness.localisation import LocalisationTotals
 from engine.faithfulness.regions import box_mask, same_aspect
 from engine.faithfulness.segmentation import SegmentationTotals
 from jobs.coverage import View, parse_boxes
 from jobs.evaluate.rows import number_row
 from jobs.evaluate.subject import Chunk, Subject
-from jobs.evaluate.variants import Variant
+from jobs.evaluate.variants import Variant, tried
 from jobs.pictures import PictureError
 from jobs.readers.annotations.masks import read_void_mask
 
@@ -56,23 +56,18 @@ def placing_rows(
     compared = list(compared)
     for chunk in chunks:
         truths = [_truth(subject, chunk, row) for row in range(len(chunk))]
-        for variant in list(compared):
-            try:
-                explanation = subject.explain(chunk, variant)
-            except EngineError as error:
-                compared.remove(variant)
-                notes.append(f"{variant.name} is left out: {error}")
-                continue
+        found = tried(compared, partial(subject.explain, chunk), notes)
+        for method, explanation in found.items():
             grid = explanation.grid
             assert grid is not None  # jobs.evaluate.protocols has seen to it
             maps = explanation.relevancy["image"].float().cpu().numpy().reshape(len(chunk), *grid)
             for row, truth in enumerate(truths):
-                _add(totals[variant.name], maps[row], truth, chunk, row)
+                _add(totals[method], maps[row], truth, chunk, row)
     rows = []
     for variant in compared:
         total = totals[variant.name]
-        found = total.results(seed)
-        rows += [number_row(variant.name, test, name, found[key], total.skipped) for key, test in tests.items()]
+        numbers = total.results(seed)
+        rows += [number_row(variant.name, test, name, numbers[key], total.skipped) for key, test in tests.items()]
     return rows
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine import Explanation
-from engine.errors import EngineError
 from engine.faithfulness.randomisation import LIMIT, StageResult, cascade_similarity, reacts
 from engine.faithfulness.similarity import Similarity, between_methods
 from engine.faithfulness.stages import joined, stages_of
 from jobs.evaluate.subject import Chunk, Subject
-from jobs.evaluate.variants import Variant
+from jobs.evaluate.variants import Variant, tried
 from jobs.labels import NONE
 from jobs.targets import Target
 
@@ -71,13 +71,8 @@ def similarity_rows(
 
 def _working(subject: Subject, chunk: Chunk, compared: Sequence[Variant], notes: list[str]) -> list[Variant]:
     """The variants that this model has."""
-    kept = []
-    for variant in compared:
-        try:
-            subject.explain(chunk, variant)
-            kept.append(variant)
-        except EngineError as error:
-            notes.append(f"{variant.name} is left out: {error}")
+    kept = list(compared)
+    tried(kept, partial(subject.explain, chunk), notes)
     return kept
 
 

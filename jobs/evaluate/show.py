@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.console import table
+from storage.faithfulness import CASCADE, LOWER, SIMILARITY, better
 
 if TYPE_CHECKING:
     from jobs.evaluate.command import EvaluateResult
 
-LOWER_IS_BETTER = ("perturbation positive", "deletion")
-NO_METHODS = ("random", "constant")
 Row = dict[str, Any]
 
 
@@ -18,7 +17,7 @@ def evaluation_lines(result: EvaluateResult) -> list[str]:
     """Tables, what was left out, and where to look."""
     lines = [f"{result.run}: {result.samples} samples, {', '.join(result.protocols)}, {result.seconds:.1f} s"]
     for (protocol, modality, test), rows in _grouped(result.results).items():
-        if test.startswith("similarity "):
+        if test.startswith(SIMILARITY):
             continue
         lines += ["", f"{test}, {modality} ({protocol})" + _direction(test), table(_cells(rows, test), COLUMNS)]
         lines += [f"  {note}" for note in _remarks(rows)]
@@ -38,22 +37,16 @@ def _grouped(results: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return found
 
 
-def lower_is_better(test: str) -> bool:
-    """Whether a small number is a good one."""
-    return test == "perturbation positive" or (test.startswith("deletion") and test.endswith("positive"))
-
-
 def _direction(test: str) -> str:
-    if test == "sanity cascade":
+    if test == CASCADE:
         return ": likeness of the maps once all weights are random; near 0 is good"
-    if "by chance" in test:
-        return ""
-    return ": lower is better" if lower_is_better(test) else ": higher is better"
+    way = better(test)
+    return f": {way} is better" if way else ""
 
 
 def _cells(rows: list[Row], test: str) -> list[Row]:
     known = sorted(
-        (row for row in rows if row["auc"] is not None), key=lambda row: row["auc"], reverse=not lower_is_better(test)
+        (row for row in rows if row["auc"] is not None), key=lambda row: row["auc"], reverse=better(test) != LOWER
     )
     return [
         {

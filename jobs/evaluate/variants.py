@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from engine import LoadedModel
+from engine import EngineError, LoadedModel
 from engine.methods import METHODS, Method, make_method, unscaled_method
 from jobs.errors import unknown
 
+Made = TypeVar("Made")
 BASELINES = ("raw_attention", "rollout", "grad_cam", "partial_lrp", "transformer_attribution")
 """Those of the paper; `transformer_attribution` is TiBA."""
 RANDOM = "random"
@@ -56,6 +58,18 @@ def variants(
             if streams or name in FOR_ANY:
                 found.insert(-1, Variant(name, make_method("gae", **options), start_layer))
     return found
+
+
+def tried(compared: list[Variant], work: Callable[[Variant], Made], notes: list[str]) -> dict[str, Made]:
+    """What `work` gives for each variant, by name; one that this model does not have leaves the list, and is noted."""
+    made = {}
+    for variant in list(compared):
+        try:
+            made[variant.name] = work(variant)
+        except EngineError as error:
+            compared.remove(variant)
+            notes.append(f"{variant.name} is left out: {error}")
+    return made
 
 
 def _start(name: str, start_layer: int, loaded: LoadedModel, vit: bool) -> int:

@@ -12,6 +12,7 @@ import pytest
 from dashboard.curves import curves
 from dashboard.faithfulness import charts, results
 from storage import Store, merge_faithfulness, parts_table
+from storage.faithfulness import better
 from tests.dashboard import make_store
 from tests.dashboard.make_store import HOSTILE
 from tests.dashboard.test_pages import open_page, text_of
@@ -106,7 +107,7 @@ def test_where_the_runs_own_method_is_not_best_a_sentence_says_so(app: Any, own:
     ],
 )
 def test_which_way_is_better(name: str, way: str | None) -> None:
-    assert results.better(name) == way
+    assert better(name) == way
 
 
 def test_what_was_left_out_is_listed_by_reason(app: Any, own: Path) -> None:
