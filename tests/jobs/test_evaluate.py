@@ -252,3 +252,20 @@ def test_the_command_prints_one_document_or_tables(copied: Path, jobs: Any) -> N
     assert {"steps", "values"} <= set(document["results"][0]["curve"])
     told = jobs(*asked)
     assert told.code == 0 and "perturbation positive, image (vit): lower is better" in told.out
+
+
+def test_pairs_of_pictures_and_captions(clip: str, tmp_path: Path) -> None:
+    texts = ["a red boat on the sea", "two dogs", "snow"]
+    rows = [{"image": noise(tmp_path / f"{k}.png", k).name, "text": text} for k, text in enumerate(texts)]
+    data, store = write_manifest(tmp_path / "pairs.csv", rows), tmp_path / "store"
+    run_audit(RunSpec(str(data), clip, target="clip-logit", store=str(store), workers=0, device="cpu"))
+    result = checked(store, protocols=("deletion",), methods=("gae", "rollout"), fills=("mean",))
+    assert {(row["modality"], row["test"]) for row in result.results} >= {
+        ("image", "deletion mean positive"),
+        ("text", "deletion positive"),
+    }
+    for modality, test, n in (("image", "deletion mean positive", 3), ("text", "deletion positive", 2)):
+        whole = [row["curve"]["values"][0] for row in rows_of(result, modality=modality, test=test) if row["n"] == n]
+        assert len(whole) >= 2 and whole == pytest.approx([whole[0]] * len(whole))  # the whole pair is the same for all
+    skipped = the_row(result, method="rollout", modality="text", test="deletion positive")["skipped"]
+    assert skipped == {"one token only": 1}  # "snow" gives no order
