@@ -1,0 +1,107 @@
+"""Processes that try inputs. One that dies or hangs is an input's failure, and another takes its place."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import pickle
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.reliability.fuzz.registry import targets
+from tests.reliability.fuzz.trying import Tally, threads_off, try_many
+
+HANGS_AFTER = 300.0  # seconds without an answer of a process, for a chunk that takes some ten
+MOST_MEMORY = 12 * 2**30  # bytes of address space of a process: what asks for more ends in a MemoryError
+
+
+class Chunk(NamedTuple):
+    """Inputs that one process tries at a time."""
+
+    target: str
+    count: int
+    number: int  # of the random choices; 0 tries the pinned inputs too
+
+
+class Hand:
+    """One process of the pool."""
+
+    def __init__(self, folder: Path, index: int) -> None:
+        self.journal = folder / f"{index}.input"
+        self.chunk: Chunk | None = None
+        self.since = 0.0
+        context = multiprocessing.get_context("spawn")
+        self.link, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.journal), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, chunk: Chunk) -> None:
+        self.chunk, self.since = chunk, time.monotonic()
+        self.link.send(chunk)
+
+    def died(self) -> Tally:
+        """The chunk's result when the process is gone: a failure of the input it was at."""
+        self.process.join()
+        case = pickle.loads(self.journal.read_bytes()) if self.journal.exists() else "none was begun"  # our own file
+        problem = f"the process ended with code {self.process.exitcode}"
+        return Tally(inputs=1, failures=[{"input": case, "problem": problem}])
+
+    def hangs(self) -> bool:
+        return self.chunk is not None and time.monotonic() - self.since > HANGS_AFTER
+
+
+def tallies(chunks: Sequence[Chunk], processes: int, go_on: Callable[[], bool]) -> Iterator[tuple[Chunk, Tally]]:
+    """Results of the chunks as they come; no new chunk is begun once `go_on` is False."""
+    left = list(reversed(chunks))
+    with tempfile.TemporaryDirectory() as folder:
+        hands = [Hand(Path(folder), index) for index in range(processes)]
+        made = processes
+        try:
+            while True:
+                for hand in hands:
+                    if hand.chunk is None and left and go_on():
+                        hand.give(left.pop())
+                busy = [hand for hand in hands if hand.chunk is not None]
+                if not busy:
+                    return
+                ready = wait([hand.link for hand in busy], timeout=5.0)
+                for hand in busy:
+                    chunk = hand.chunk
+                    assert chunk is not None
+                    if hand.link in ready:
+                        try:
+                            result = hand.link.recv()
+                        except (EOFError, ConnectionResetError):
+                            result = None
+                    elif hand.hangs():
+                        hand.process.kill()
+                        result = None
+                    else:
+                        continue
+                    if result is None:
+                        result = hand.died()
+                        hands[hands.index(hand)] = Hand(Path(folder), made)
+                        made += 1
+                    hand.chunk = None
+                    yield chunk, result
+        finally:
+            for hand in hands:
+                hand.process.kill()
+                hand.process.join()
+
+
+def _serve(link: Connection, journal: Path) -> None:
+    """The life of a process: chunks in, tallies out."""
+    threads_off()
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    while True:
+        chunk: Chunk = link.recv()
+        link.send(try_many(targets()[chunk.target], chunk.count, chunk.number, journal, pinned=chunk.number == 0))
