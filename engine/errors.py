@@ -5,9 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1000  # characters of a message; libraries quote whole configurations in theirs
+
 
 class EngineError(Exception):
-    """Base class: the request cannot be carried out; the model is left as it was found."""
+    """Base class: the request cannot be carried out; the model is left as it was found. The message is one line."""
+
+    def __str__(self) -> str:
+        text = " ".join(super().__str__().split())
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST * 2 // 3]} … {text[-LONGEST // 3 + 3 :]}"
+        # letters of every alphabet are printable; what moves a terminal's cursor is not
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class UnsupportedModel(EngineError):

@@ -19,7 +19,9 @@ def emit_json(document: Any) -> None:
 
 def complain(message: str, kind: str = "error: ") -> None:
     """One line on stderr, whatever the message holds."""
-    sys.stderr.write(f"{kind}{' '.join(message.split())}\n")
+    from storage.errors import line  # `--help` need not wait for the store
+
+    sys.stderr.write(f"{kind}{line(message)}\n")
     sys.stderr.flush()
 
 

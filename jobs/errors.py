@@ -9,6 +9,11 @@ from collections.abc import Iterable
 class JobError(Exception):
     """Wrong use or wrong input. The message is one clear line, shown to the user as it is."""
 
+    def __str__(self) -> str:
+        from storage.errors import line  # with an error in hand there is time to import it
+
+        return line(super().__str__())
+
 
 class Interrupted(JobError):
     """The run was stopped from outside; every finished part is safe in the store."""

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+LONGEST = 1000  # characters of a message; a column of a broken file may have a name of megabytes
+UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # categories of characters that move a terminal's cursor, or cannot be written
+REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class StoreError(Exception):
-    """Base of every error of this package; the message is one line for people."""
+    """Base of every error of this package; the message is one line for people, whatever names it quotes."""
+
+    def __str__(self) -> str:
+        return line(super().__str__())
+
+
+def line(text: str, limit: int = LONGEST) -> str:
+    """`text` as one line that can be shown anywhere; of a long one the middle is left out."""
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = f"{text[: limit * 2 // 3]} … {text[-limit // 3 + 3 :]}"
+    return "".join("\N{REPLACEMENT CHARACTER}" if _unshown(character) else character for character in text)
+
+
+def _unshown(character: str) -> bool:
+    return unicodedata.category(character) in UNSHOWN or character in REORDERING
 
 
 class UnknownRun(StoreError):
