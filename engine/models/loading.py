@@ -16,7 +16,7 @@ from engine.errors import EngineError, UnknownName, suggestion
 from engine.models import find_adapter
 from engine.models.adapter import Adapter
 from engine.models.checkpoint import load_checkpoint, read_checkpoint
-from engine.models.hub import hub_access
+from engine.models.hub import hub_access, library_code_only
 from engine.models.pairs import PairAdapter
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
 from engine.models.tokens import TextTokenizer, as_tokenizer
@@ -262,12 +262,14 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     folder = _local_folder(rest)
     source, tag = (f"{LOCAL}{folder}", None) if folder else _open_clip_name(rest, checkpoint)
     try:
-        with hub_access():
+        with hub_access(), library_code_only():
             own = checkpoint is None
             model = open_clip.create_model(
                 source, pretrained=tag, load_weights=own, require_pretrained=own, pretrained_text=False
             )
             tokenizer = open_clip.get_tokenizer(source)
+    except EngineError:
+        raise
     except Exception as error:
         raise _not_loadable(name, checkpoint, error) from error
     adapter = find_adapter(model)
@@ -302,14 +304,16 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     folder = _local_folder(rest)
     source = str(folder) if folder else rest
     try:
-        with hub_access():
-            config = transformers.AutoConfig.from_pretrained(source)
+        with hub_access(), library_code_only():
+            config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
             model_class = _architecture(config, source)
             with torch.device("meta"):  # refuse before anything is downloaded
                 adapter = find_adapter(model_class(config))
             model = model_class(config) if checkpoint else model_class.from_pretrained(source)
             processor = _processor(source, adapter) if _sees(adapter) else None
-            words = transformers.AutoTokenizer.from_pretrained(source) if "text" in adapter.modalities else None
+            words = None
+            if "text" in adapter.modalities:
+                words = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except EngineError:
         raise
     except Exception as error:
@@ -328,7 +332,7 @@ def _processor(source: str, adapter: Adapter) -> Any:
     import transformers
 
     backend = {"backend": "pil"} if isinstance(adapter, PairAdapter) else {}
-    return transformers.AutoImageProcessor.from_pretrained(source, **backend)
+    return transformers.AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **backend)
 
 
 def _sees(adapter: Adapter) -> bool:
@@ -381,8 +385,8 @@ def _architecture(config: Any, source: str) -> Any:
     import transformers
 
     names = config.architectures or []
-    found = getattr(transformers, names[0], None) if names else None
-    if found is None:
+    found = getattr(transformers, str(names[0]), None) if names else None
+    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
         raise EngineError(f"the configuration of {source} names no architecture that transformers knows")
     return found
 
