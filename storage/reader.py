@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from storage.checksums import damaged_segment, mend
 from storage.errors import StoreError
 from storage.layout import RunLayout
 from storage.manifests import SegmentManifest, Snapshot, take_snapshot
@@ -40,10 +43,11 @@ class RunReader:
     The views do not move by themselves: call `refresh` (cheap when nothing changed) to see new parts.
     """
 
-    def __init__(self, run: RunLayout) -> None:
+    def __init__(self, run: RunLayout, *, memory: str | None = None, spill: bool = True) -> None:
+        """Open the views; `memory` and `spill` as of `connect`."""
         self.run = run
         self._guard = threading.RLock()
-        self._root = connect(run.folder)
+        self._root = connect(run.folder, memory=memory, spill=spill)
         self._snapshot: Snapshot | None = None
         self._record = read_record(run)
         self._attached: dict[str, dict[str, set[str]]] = {}
@@ -85,7 +89,7 @@ class RunReader:
         """Look for new parts and segments; True when there were any and the views were rebuilt."""
         with self._guard:
             self._record = read_record(self.run)
-            snapshot = take_snapshot(self.run)
+            snapshot = take_snapshot(self.run, verified=True)
             if self._snapshot is not None and snapshot.version == self._snapshot.version:
                 self._snapshot = snapshot
                 return False
@@ -107,7 +111,7 @@ class RunReader:
                 return snapshot
             except duckdb.IOException as error:
                 problem = _first_line(error)
-                snapshot = take_snapshot(self.run)
+                snapshot = take_snapshot(self.run, verified=True)
         raise StoreError(f"run {self.run.run_id!r} cannot be read: {problem}")
 
     def _attach(self, snapshot: Snapshot) -> None:
@@ -173,7 +177,22 @@ class RunReader:
                 problem = error
                 if not self.refresh() and self.version == version:  # nor has another thread refreshed
                     break
+            except duckdb.Error as error:
+                if not self._lost_part(error):
+                    raise
+                problem = error
         raise StoreError(f"run {self.run.run_id!r} cannot be read: {_first_line(problem)}") from problem
+
+    def _lost_part(self, error: duckdb.Error) -> bool:
+        """Whether a query failed because of a part that was damaged since, and which `refresh` leaves out.
+
+        Raises StoreError for a damaged segment: only people can say whether its samples are to be made again.
+        """
+        segments = [segment.segment for segment in self.snapshot.segments]
+        if (line := damaged_segment(self.run, segments, str(error))) is not None:
+            raise StoreError(line) from error
+        before = self.snapshot.redo
+        return self.refresh() and self.snapshot.redo != before
 
     @property
     def pieces(self) -> Pieces:
@@ -309,10 +328,10 @@ class RunReader:
         self.close()
 
 
-def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(*folders: Path, memory: str | None = None, spill: bool = True) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that reads the folders of some runs, and no other file and no network.
 
-    `memory` is the most it may take, such as '1GB'; what does not fit is kept in temporary files.
+    `memory` is the most it may take, such as '1GB'; what does not fit is kept in temporary files where it may `spill`.
     """
     con = duckdb.connect(
         ":memory:",
@@ -320,7 +339,7 @@ def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnect
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / "relevancy-audit-spill"),
+            "temp_directory": spill_folder() if spill else "",
             **({"memory_limit": memory} if memory else {}),
         },
     )
@@ -330,6 +349,18 @@ def connect(*folders: Path, memory: str | None = None) -> duckdb.DuckDBPyConnect
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
+
+
+def spill_folder() -> str:
+    """A folder of this user for DuckDB's temporary files; "" (none) where somebody else made one of its name."""
+    folder = Path(tempfile.gettempdir()) / f"relevancy-audit-spill-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return ""
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return str(folder) if private else ""
 
 
 def attach(
@@ -344,7 +375,7 @@ def attach(
         try:
             cursor.execute(f"ATTACH IF NOT EXISTS {literal(path)} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
-            raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
+            raise StoreError(mend(run, Path(path), _first_line(error))) from error
     return _tables_of(cursor, segments)
 
 
