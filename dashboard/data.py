@@ -1,8 +1,9 @@
-"""What the pages read: one root reader per run, fresh cursors per query, small results cached.
+"""What the pages read: one root reader per state of a run, fresh cursors per query, small results cached.
 
 The readers (``st.cache_resource``) are shared by all sessions; storage opens a fresh cursor for every
-query, which is what makes that safe. Only small results go into ``st.cache_data``; their key holds
-``reader.version``, so a growing run is never read from an old answer.
+query, which is what makes that safe. A run that grows gets a new reader, and a page that is being drawn
+keeps the one it began with: all its numbers and rows are of one moment. Only small results go into
+``st.cache_data``; their key holds ``reader.version``, so a growing run is never read from an old answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ import streamlit as st
 from numpy.typing import NDArray
 
 import storage
-from storage import ColumnInfo, Following, Mirror, Progress, RunReader, RunRecord, SampleQuery, Store, Suspects, queries
+from storage import (
+    ColumnInfo,
+    Following,
+    Mirror,
+    Newest,
+    Progress,
+    RunReader,
+    RunRecord,
+    SampleQuery,
+    Store,
+    Suspects,
+    queries,
+)
+from storage.progress import read_progress
 from storage.queries.evidence import deletion_checks
 
 Row = dict[str, Any]
@@ -35,14 +49,14 @@ def follow(address: str) -> Following:
     return Following(Mirror(address))
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, on_release=lambda reader: reader.close())
-def _reader(path: str, run: str, created_at: str) -> RunReader:
-    return open_store(path).reader(run)
+@st.cache_resource(show_spinner=False, max_entries=64, on_release=lambda newest: newest.close())
+def _newest(path: str, run: str, created_at: str) -> Newest:
+    return Newest(open_store(path).layout_of(run))
 
 
 def close_readers() -> None:
     """Let go of every run. A process that ends with one open can be aborted by the threads of DuckDB."""
-    _reader.clear()
+    _newest.clear()
 
 
 def runs(path: Path) -> list[Row]:
@@ -84,9 +98,7 @@ class Run:
     def open(cls, store: Path, run: str) -> Run:
         """The run with everything that was committed until now. Raises UnknownRun."""
         now = record(store, run)
-        reader = _reader(str(store), run, now.created_at)
-        reader.refresh()
-        return cls(store, now, reader)
+        return cls(store, now, _newest(str(store), run, now.created_at).reader())
 
     @property
     def id(self) -> str:
@@ -153,8 +165,8 @@ class Run:
         return _faithfulness(str(self.store), self.id, self.record.created_at, stat.st_mtime_ns, stat.st_size, layout)
 
     def progress(self) -> Progress:
-        """How far the run is, read now."""
-        return self.reader.progress()
+        """How far the run is: the counts as of when it was opened, the speed and the time left as of now."""
+        return read_progress(self.reader.run, self.record, self.reader.snapshot)
 
     def targets(self) -> dict[str, list[str]]:
         """The explained targets, 'predicted' first, detections in order, each with its modalities (image, text)."""

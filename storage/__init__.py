@@ -14,6 +14,7 @@ from storage.errors import (
     UnknownRun,
 )
 from storage.faithfulness import about_faithfulness, merge_faithfulness, read_faithfulness, write_faithfulness
+from storage.newest import Newest
 from storage.overview import list_runs, run_row
 from storage.parts import parts_table
 from storage.progress import Progress
@@ -53,6 +54,7 @@ __all__ = [
     "Following",
     "Member",
     "Mirror",
+    "Newest",
     "Progress",
     "Reviews",
     "RunLocked",
