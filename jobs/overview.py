@@ -44,7 +44,7 @@ def status(store: str, run: str | None) -> dict[str, Any]:
     reader = opened.reader(run)
     try:
         failures = reader.query("SELECT reason, count(*) AS n FROM failures GROUP BY reason ORDER BY n DESC, reason")
-        progress, record = reader.progress(), reader.record
+        progress, record, problems = reader.progress(), reader.record, reader.problems
         zero_rows = zero_row_counts(reader)
     finally:
         reader.close()
@@ -62,6 +62,7 @@ def status(store: str, run: str | None) -> dict[str, Any]:
         "zero_rows": zero_rows,
         "spec": record.spec,
         "notes": record.notes,
+        "problems": problems,
     }
 
 
@@ -101,6 +102,7 @@ def status_text(row: dict[str, Any], store: str) -> str:
     if row["failures"]:
         lines.append(f"  failures: {reasons(row['failures'], 10)}")
     lines += [f"  note: {note}" for note in (*row["notes"], *zero_rows_text(row["zero_rows"], row["spec"]))]
-    if row["state"] == "interrupted":
+    lines += [f"  damage: {problem}" for problem in row["problems"]]
+    if row["state"] == "interrupted" or row["problems"]:
         lines.append("  run the same command again to go on")
     return "\n".join(lines)

@@ -75,6 +75,8 @@ def _run(job: Prepared, reporter: Reporter) -> RunResult:
     ):
         for warning in job.warnings:
             reporter.note(f"note: {warning}")
+        for part, why in writer.redo.items():
+            reporter.note(f"note: part {part} is computed again: {why}")
         plan = Plan(len(job.dataset), job.spec.part_size, frozenset(writer.committed))
         tally = Tally(plan.samples, plan.samples_in(plan.done), plan.parts, len(plan.done))
         remarks: Counter[str] = Counter()

@@ -89,12 +89,12 @@ def check_writable(folder: Path) -> None:
     """Raises OSError unless a file can be made in `folder`."""
     probe = folder / f"write-test.{os.getpid()}{TEMPORARY}"
     probe.write_bytes(b"")
-    probe.unlink()
+    sweep_temporary(folder, "write-test.")  # also those of processes that were killed just here
 
 
-def sweep_temporary(folder: Path) -> int:
-    """Remove what killed writers left behind; returns how many there were."""
-    left = list(folder.glob(f"*{TEMPORARY}*"))
+def sweep_temporary(folder: Path, name: str = "") -> int:
+    """Remove what killed writers left behind, of one file or of all in a folder; returns how many there were."""
+    left = list(folder.glob(f"{name}*{TEMPORARY}*"))
     for path in left:
         if path.is_dir():  # where a killed seal kept what did not fit into memory
             shutil.rmtree(path)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import plain_json, write_bytes
+from storage.atomic import plain_json, sweep_temporary, write_bytes
 from storage.columns import FAITHFULNESS_COLUMNS
 from storage.errors import StoreError
 from storage.layout import RunLayout
@@ -87,6 +87,7 @@ def merge_faithfulness(run: RunLayout, rows: Sequence[Mapping[str, Any]], about:
     except OSError as error:
         raise StoreError(f"{run.folder} cannot be written ({error.strerror}); nothing was changed") from error
     try:
+        sweep_temporary(run.folder, run.faithfulness.name)
         before, known = _read(run, damaged_is_empty=True)
         new = {_identity(row) for row in rows}
         kept = [row for row in before if _identity(row) not in new]

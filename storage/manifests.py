@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.atomic import write_json
+from storage.checksums import is_intact
 from storage.errors import StoreError, StoreTooNew
 from storage.layout import RunLayout
 from storage.schema import SCHEMA_VERSION
@@ -115,24 +116,23 @@ def _union(widths: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sorted({width for some in widths for width in some}))
 
 
-def checksum(content: bytes | memoryview) -> str:
-    """Hash of a part's Parquet file, to notice damage before it is sealed."""
-    return "blake2b:" + hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
 def write_manifest(path: Path, manifest: PartManifest | SegmentManifest) -> None:
     """Publish a part or a segment."""
     write_json(path, asdict(manifest))
 
 
-def take_snapshot(run: RunLayout) -> Snapshot:
-    """Look at the disk. Parts are listed before segments, so a part sealed meanwhile is never missed."""
+def take_snapshot(run: RunLayout, *, verified: bool = False) -> Snapshot:
+    """Look at the disk. Parts are listed before segments, so a part sealed meanwhile is never missed.
+
+    With `verified`, a part whose checksum is wrong is to be made again, like one that is cut: who reads or seals parts
+    has to know, as Parquet itself gives wrong numbers without a word. Each part is read for it, once per process.
+    """
     indices = _numbers(_listing(run.parts))
     segments, lost = _segments(run)
     sealed = {part for segment in segments for part in segment.parts}
     tail, redo = [], {}
     for index in sorted(set(indices) - sealed):
-        part, reason = _part(run, index)
+        part, reason = _part(run, index, verified)
         if part is not None:
             tail.append(part)
         else:
@@ -167,7 +167,7 @@ def _segments(run: RunLayout) -> tuple[list[SegmentManifest], list[int]]:
     return found, lost
 
 
-def _part(run: RunLayout, index: int) -> tuple[PartManifest | None, str]:
+def _part(run: RunLayout, index: int, verified: bool) -> tuple[PartManifest | None, str]:
     """The manifest of a part whose Parquet file is whole, or None and what is wrong with it."""
     manifest = _read(PartManifest, run, run.part_manifest(index))
     if manifest is None:
@@ -177,6 +177,11 @@ def _part(run: RunLayout, index: int) -> tuple[PartManifest | None, str]:
         return None, f"{name} is missing"
     if size != manifest.bytes:
         return None, f"{name} has {size} bytes instead of {manifest.bytes}"
+    try:
+        if verified and not is_intact(run.part(index), manifest.checksum):
+            return None, f"{name} is damaged on disk, its checksum differs"
+    except OSError as error:
+        return None, f"{name} cannot be read ({error.strerror})"
     return manifest, ""
 
 

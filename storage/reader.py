@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from storage.checksums import damaged_segment, mend
 from storage.errors import StoreError
 from storage.layout import RunLayout
 from storage.manifests import SegmentManifest, Snapshot, take_snapshot
@@ -88,7 +89,7 @@ class RunReader:
         """Look for new parts and segments; True when there were any and the views were rebuilt."""
         with self._guard:
             self._record = read_record(self.run)
-            snapshot = take_snapshot(self.run)
+            snapshot = take_snapshot(self.run, verified=True)
             if self._snapshot is not None and snapshot.version == self._snapshot.version:
                 self._snapshot = snapshot
                 return False
@@ -110,7 +111,7 @@ class RunReader:
                 return snapshot
             except duckdb.IOException as error:
                 problem = _first_line(error)
-                snapshot = take_snapshot(self.run)
+                snapshot = take_snapshot(self.run, verified=True)
         raise StoreError(f"run {self.run.run_id!r} cannot be read: {problem}")
 
     def _attach(self, snapshot: Snapshot) -> None:
@@ -173,10 +174,25 @@ class RunReader:
             try:
                 return work(self.cursor())
             except duckdb.IOException as error:
-                problem = error
+                problem: duckdb.Error = error
                 if not self.refresh() and self.version == version:  # nor has another thread refreshed
                     break
+            except duckdb.Error as error:
+                if not self._lost_part(error):
+                    raise
+                problem = error
         raise StoreError(f"run {self.run.run_id!r} cannot be read: {_first_line(problem)}") from problem
+
+    def _lost_part(self, error: duckdb.Error) -> bool:
+        """Whether a query failed because of a part that was damaged since, and which `refresh` leaves out.
+
+        Raises StoreError for a damaged segment: only people can say whether its samples are to be made again.
+        """
+        segments = [segment.segment for segment in self.snapshot.segments]
+        if (line := damaged_segment(self.run, segments, str(error))) is not None:
+            raise StoreError(line) from error
+        before = self.snapshot.redo
+        return self.refresh() and self.snapshot.redo != before
 
     @property
     def pieces(self) -> Pieces:
@@ -359,7 +375,7 @@ def attach(
         try:
             cursor.execute(f"ATTACH IF NOT EXISTS {literal(path)} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
-            raise StoreError(f"segment {path} cannot be opened: {_first_line(error)}") from error
+            raise StoreError(mend(run, Path(path), _first_line(error))) from error
     return _tables_of(cursor, segments)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import plain_json, write_bytes
+from storage.atomic import plain_json, sweep_temporary, write_bytes
 from storage.columns import SUSPECT_COLUMNS
 from storage.errors import StoreError
 from storage.layout import RunLayout
@@ -97,6 +97,7 @@ def suspects_lock(run: RunLayout) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{run.folder} cannot be written ({error.strerror}); nothing was changed") from error
     try:
+        sweep_temporary(run.folder, run.suspects.name)
         yield
     finally:
         lock.release()

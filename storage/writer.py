@@ -15,15 +15,17 @@ import duckdb
 import pyarrow as pa
 
 from storage import parts as part_files
-from storage.atomic import sweep_temporary, sync_folder, write_bytes, write_json
+from storage.atomic import sync_folder, write_bytes, write_json
+from storage.checksums import checksum
 from storage.errors import StoreError
 from storage.layout import RunLayout, StoreLayout
 from storage.lock import FileLock
-from storage.manifests import PartManifest, Snapshot, checksum, take_snapshot, write_manifest
+from storage.manifests import PartManifest, Snapshot, take_snapshot, write_manifest
 from storage.migrations import migrate
 from storage.record import STATES, RunRecord, new_record, now, read_record, resumed, write_record
 from storage.retire import GRACE_SECONDS, remove_retired, remove_retired_elsewhere
 from storage.segments import SEGMENT_SAMPLES, build_segment, discard, grouped
+from storage.sweep import sweep_run
 
 # Reading slows down with the parts that are not sealed (about 1 ms each per query), and with the number of segments:
 # wait for 64 parts, or for a sixteenth of what is sealed already, but for no more than 512.
@@ -108,8 +110,7 @@ class RunWriter:
 
     def _tidy(self) -> None:
         """Sweep half-written files, unpublished segments and retired parts; then look at what there is."""
-        for folder in (self.run.folder, self.run.parts, self.run.segments):
-            sweep_temporary(folder)
+        sweep_run(self.run)
         for number in take_snapshot(self.run).lost_segments:
             self.run.segment_manifest(number).unlink(missing_ok=True)
         for database in self.run.segments.glob("*.duckdb"):
@@ -119,7 +120,7 @@ class RunWriter:
         self._look()
 
     def _look(self) -> None:
-        self._snapshot = take_snapshot(self.run)
+        self._snapshot = take_snapshot(self.run, verified=True)
         self._committed = self._snapshot.committed
         self._samples = self._snapshot.contents.samples
         self._sealed = len(self._snapshot.sealed)
@@ -161,7 +162,7 @@ class RunWriter:
 
     @property
     def redo(self) -> dict[int, str]:
-        """Parts that count as not done because their file was lost or cut since, with the reason."""
+        """Parts that count as not done because their file was lost, cut or damaged since, with the reason."""
         return dict(self._snapshot.redo) if self._snapshot else {}
 
     def commit_part(

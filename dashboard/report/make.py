@@ -6,6 +6,7 @@ import errno
 import math
 import os
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from dashboard.data import Run
@@ -117,6 +118,7 @@ def check_place(path: Path) -> None:
 def write(path: Path, content: bytes) -> None:
     """Write under a temporary name, then rename: there is the old file or the new one. Raises ReportError."""
     temporary = _temporary(path)
+    _sweep(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -129,6 +131,24 @@ def write(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of a report; what a living one is writing stays."""
+    for left in path.parent.glob(f".{escape(path.name[:100])}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and not _runs(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _temporary(path: Path) -> Path:
