@@ -25,6 +25,8 @@ def command(record: RunRecord, store: Path) -> str:
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += [f"--{name}" for name in FLAGS if record.spec.get(name)]
+    for folder in record.spec.get("allow_outside") or ():
+        words += ["--allow-outside", str(folder)]
     return shlex.join([*words, "--store", address_of(store), "--name", record.run_id])
 
 

@@ -72,7 +72,13 @@ def source(run: Run, uri: str) -> Place:
     """
     dataset = run.record.dataset
     try:
-        return inside(str(dataset.get("root") or "."), uri, dataset.get("origins") or ())
+        return inside(
+            str(dataset.get("root") or "."),
+            uri,
+            dataset.get("origins") or (),
+            dataset.get("allowed") or (),
+            links=dataset.get("links") is not False,  # earlier runs do not say: as it was
+        )
     except OutsideRoot:
         raise MissingPicture("outside the data folder") from None
 

@@ -31,6 +31,13 @@ app.add_typer(demo_app, name="demo", help="The built-in audit: scenes with plant
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")]
 StoreOption = Annotated[str, typer.Option("--store", metavar="DIR", help="The store's folder.")]
+AllowOutside = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A manifest may name files below this folder too, not only below its own; may be repeated.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show where an error came from, and library warnings.")]
 MOST_FAILURES = 10  # that `features` names one by one
 ERRORS = {"jobs.errors": "JobError", "engine.errors": "EngineError", "storage.errors": "StoreError"}
@@ -120,6 +127,7 @@ def run(
         typer.Option(help="JPEGs: exact, or fast (at 1/2 to 1/8 of their size where the model shrinks them anyway)."),
     ] = "exact",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    allow_outside: AllowOutside = None,
     batch_size: Annotated[int | None, typer.Option(help="[default: chosen to fit]")] = None,
     workers: Annotated[int | None, typer.Option(help="Decoding processes [default: one per core, at most 8].")] = None,
     part_size: Annotated[int, typer.Option(help="Samples that are stored, and resumed, together.")] = 256,
@@ -158,6 +166,7 @@ def run(
         precision=precision,
         decode=decode,
         limit=limit,
+        allow_outside=tuple(allow_outside or ()),
         store=store,
         name=name,
         part_size=part_size,
@@ -191,6 +200,7 @@ def features(
     regions: Annotated[int, typer.Option(help="At most so many regions per picture.")] = 36,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     limit: Annotated[int | None, typer.Option(help="At most so many samples.")] = None,
+    allow_outside: AllowOutside = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -207,6 +217,7 @@ def features(
             regions=regions,
             device=chosen_device(device),
             limit=limit,
+            allow_outside=tuple(allow_outside or ()),
             reporter=_display(),
         )
     if json:

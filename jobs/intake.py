@@ -29,7 +29,7 @@ class Intake:
 def take_in(spec: RunSpec) -> Intake:
     """Read the dataset and open (or make) the store. Raises `JobError` or `storage.StoreError`."""
     spec = spec.checked()
-    dataset = read_dataset(spec.data)
+    dataset = read_dataset(spec.data, spec.allow_outside)
     prompts = read_prompts(spec.classes, spec.templates, dataset.class_names)
     if spec.limit is not None and spec.limit >= len(dataset):
         spec = replace(spec, limit=None)  # it cuts nothing: the same run as without

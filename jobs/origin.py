@@ -38,7 +38,7 @@ def find_dataset(record: RunRecord, where: Whereabouts) -> Dataset:
     if not path:
         raise JobError(f"run {record.run_id!r} does not say where its data lie: {where.hint('--data')}")
     try:
-        dataset = read_dataset(str(path)).limited(record.spec.get("limit"))
+        dataset = read_dataset(str(path), record.spec.get("allow_outside") or ()).limited(record.spec.get("limit"))
     except JobError as error:
         raise JobError(f"{error} (the data of run {record.run_id!r}); {where.hint('--data')}") from error
     if dataset.fingerprint != record.dataset.get("fingerprint"):

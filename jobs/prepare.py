@@ -307,6 +307,8 @@ def _described(dataset: Dataset, metadata: list[dict[str, Any]]) -> dict[str, An
         "class_names": dataset.class_names,
         "metadata": metadata,
         **({"origins": list(dataset.origins)} if dataset.origins else {}),
+        **({"allowed": list(dataset.allowed)} if dataset.allowed else {}),
+        "links": dataset.links,
     }
 
 

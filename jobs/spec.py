@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class RunSpec:
     words: int = 0  # of each text of an image-text model, what the score owes to the most relevant ones
     decode: str = "exact"  # or "fast": JPEGs at a fraction of their size where the model shrinks them anyway
     evidence: bool = False  # of an image-text model: what the score loses without what is called relevant
+    allow_outside: tuple[str, ...] = ()  # folders beside the data's own from which a manifest may name files
     # ---- where and how, not what
     store: str = "audits"
     name: str | None = None
@@ -94,7 +95,9 @@ class RunSpec:
             raise JobError(f"--checkpoint {self.checkpoint}: no such file")
         if self.templates is not None and self.classes is None:
             raise JobError("--templates is for the texts of classes: give --classes too")
-        return self
+        from jobs.readers.outside import allowed_folders
+
+        return replace(self, allow_outside=allowed_folders(self.allow_outside))
 
     def options(self) -> dict[str, Any]:
         """The options that do not change results, for the record: a run may go on with other ones."""
@@ -134,6 +137,7 @@ def identity(
         "text_start_layer": spec.text_start_layer,
         "evidence": spec.evidence or None,
         "decode": None if spec.decode == DECODES[0] else spec.decode,
+        "allow_outside": list(spec.allow_outside) or None,
     }
     return {
         "data_fingerprint": fingerprint,

@@ -14,6 +14,7 @@ from jobs.extract.manifest import ROWS_PER_GROUP, Failures, ManifestParts, empty
 from jobs.pictures import PictureError, decode
 from jobs.pipeline.progress import Reporter, Tally
 from jobs.readers import Dataset, read_dataset
+from jobs.readers.outside import allowed_folders
 from jobs.spec import weights_hash
 
 REMEMBERED = 64  # pictures: several questions about one picture mostly stand together
@@ -47,11 +48,12 @@ def extract_features(
     regions: int = 36,
     device: str = "cpu",
     limit: int | None = None,
+    allow_outside: tuple[str, ...] = (),
     reporter: Reporter | None = None,
 ) -> FeaturesResult:
     """Write the manifest `out` (.parquet). Raises `JobError` or `EngineError` with one clear line."""
     path = _checked(data, out, regions, limit)
-    dataset = read_dataset(data).limited(limit)
+    dataset = read_dataset(data, allowed_folders(allow_outside)).limited(limit)
     if len(dataset.without_picture) == len(dataset):
         raise JobError(f"--data {data} has no pictures to find regions in")
     model = make_detector(detector, checkpoint=checkpoint, device=device)

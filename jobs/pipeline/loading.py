@@ -137,7 +137,10 @@ class Loading(TorchDataset[Batch]):
             except PictureError as error:
                 batch.remarks.append(f"picture of region features cannot be shown: {error.reason}")
         assert self.dataset.features is not None  # jobs.prepare has seen to it
-        regions = read_regions(self.dataset.folder, self.dataset.features[row].as_py(), width, size)
+        reference = self.dataset.features[row].as_py()
+        if reference is not None:
+            self.dataset.at(reference.rpartition("#")[0] or reference)  # refuses what lies outside
+        regions = read_regions(self.dataset.folder, reference, width, size)
         tensors = {"features": torch.from_numpy(regions.features), "boxes": torch.from_numpy(regions.boxes)}
         return Sample(tensors, regions.size or (0, 0), file=file)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.errors import JobError, nearest
@@ -10,6 +11,7 @@ from jobs.readers.dataset import Dataset
 from jobs.readers.folder import read_folder
 from jobs.readers.hub import is_saved, read_parquet_files, read_saved
 from jobs.readers.manifest import FORMATS, read_manifest
+from jobs.readers.outside import within
 from jobs.readers.patterns import expanded, is_pattern
 from jobs.readers.remote import read_remote
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
@@ -21,11 +23,14 @@ __all__ = ["Dataset", "read_dataset"]
 KINDS = "a folder, a manifest ({}), or WebDataset shards (.tar)"
 
 
-def read_dataset(data: str | Path) -> Dataset:
+def read_dataset(data: str | Path, allowed: Sequence[str] = ()) -> Dataset:
     """The dataset at `data`: a folder (of pictures, of tars, or saved by Hugging Face's library), a CSV / TSV / JSONL /
-    Parquet manifest, or a pattern of tars or Parquet files, here or behind a URL. Raises `JobError`."""
+    Parquet manifest, or a pattern of tars or Parquet files, here or behind a URL.
+
+    What a manifest names must lie below its own folder or one of the folders `allowed`. Raises `JobError`.
+    """
     try:
-        return _read(str(data))
+        return within(_read(str(data)), str(data), tuple(allowed))
     except MediaError as error:
         raise JobError(f"--data {data}: {error}") from error
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.media import Place, locate
+from jobs.pictures import PictureError
+from storage.media import OutsideRoot, Place, inside, is_url, origin
 
+OUTSIDE = "lies outside the folder of the data (--allow-outside FOLDER lets it be read)"
 ROLES = ("label", "text", "split", "mask", "boxes", "features")
 
 
@@ -23,7 +25,9 @@ class Dataset:
     where a sample has none (its uri is then "row N"); None when every uri is a picture. `metadata` holds every other
     column of a manifest under its own name, as bool, int64, double or string. `problems` names the samples that are
     known to be unusable before anything was decoded. `root` is a folder or a URL; `storage.media` says how pictures
-    are named, and `origins` are the hosts of uris that are URLs themselves.
+    are named, and `origins` are the hosts of uris that are URLs themselves. What lies outside the root is read only
+    below the folders `allowed`; with `links`, links below the root may lead anywhere, because the samples were found by
+    looking into the folder, not named by a file (docs/security.md).
     """
 
     root: Path | str
@@ -41,6 +45,8 @@ class Dataset:
     problems: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    links: bool = True
 
     def __len__(self) -> int:
         return len(self.uris)
@@ -51,8 +57,13 @@ class Dataset:
         return path
 
     def at(self, name: str) -> Place:
-        """Where the picture or mask lies that a column calls `name`."""
-        return locate(self.root, name)
+        """Where the picture, mask or features file lies that a column calls `name`. Raises `PictureError` when that is
+        outside what may be read."""
+        named = (origin(name),) if is_url(name) else ()  # whoever runs this may ask the hosts that the data name
+        try:
+            return inside(self.root, name, named, self.allowed, links=self.links)
+        except OutsideRoot:
+            raise PictureError(name, OUTSIDE) from None
 
     @property
     def folder(self) -> Path:

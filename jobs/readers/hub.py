@@ -52,12 +52,14 @@ def read_saved(root: Path) -> Dataset:
     digest, parts = hashlib.sha256(), []
     features: dict[str, Any] = {}
     for split in [None] if splits is None else splits:
-        folder = root if split is None else root / str(split)
+        folder = root if split is None else root / Path(str(split)).name
         state = _json(folder / "state.json")
         info = folder / "dataset_info.json"
         features = features or (_json(info).get("features") or {} if info.is_file() else {})
         for file in state.get("_data_files") or []:
             name = os.path.normpath(f"{split or '.'}/{file['filename']}")
+            if name.startswith(("/", "..")):
+                raise JobError(f"{root} is no saved dataset: its state.json names {name}, which lies outside it")
             digest.update(repr((name, state.get("_fingerprint"), _size(root / name))).encode())
             parts.append(_arrow_part(root, name, split or state.get("_split")))
     if not parts:

@@ -81,6 +81,7 @@ def read_manifest(path: Path, root: str | None = None) -> Dataset:
         problems=_problems(pictures, roles.get("text")),
         notes=notes,
         origins=origins,
+        links=False,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -13,6 +13,9 @@ from storage.media.errors import MediaError, MissingBackend
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+# Where files lie that pictures are read from. fsspec knows more kinds: some are this machine under another name
+# (local://, dir://, reference://), and a uri must not read files that it could not name as a path.
+KINDS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf", "http", "https", "ftp", "sftp", "ssh"})
 # what file systems call the time or the mark of a version, most telling first
 STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
@@ -41,9 +44,10 @@ def told(address: str) -> Iterator[None]:
         raise MediaError(f"{scheme_of(address)}:// cannot be read ({type(error).__name__}: {line})") from error
 
 
-def filesystem(url: str) -> tuple[Any, str]:
+def filesystem(url: str, *, kinds: Collection[str] | None = KINDS | {"memory"}) -> tuple[Any, str]:
     """fsspec's file system of `url`, and the path in it. Raises `MissingBackend` or `MediaError`.
 
+    `kinds` are the kinds of addresses that are read, None: all that fsspec knows, for addresses that the user typed.
     Not kept here: fsspec remembers it per process and thread, which is what a forked worker needs.
     """
     import fsspec
@@ -51,6 +55,8 @@ def filesystem(url: str) -> tuple[Any, str]:
     scheme = scheme_of(url)
     if "::" in url:
         raise MediaError(f"{url}: chained addresses (::) are not read")
+    if kinds is not None and scheme not in kinds:
+        raise _unknown_kind(scheme)
     try:
         return cast("tuple[Any, str]", fsspec.core.url_to_fs(url))
     except ImportError as error:
@@ -58,8 +64,12 @@ def filesystem(url: str) -> tuple[Any, str]:
         hint = f"pip install {package}" if package else " ".join(str(error).split())[:120]
         raise MissingBackend(f"{scheme}:// addresses need a package that is not installed: {hint}") from error
     except ValueError as error:
-        known = "s3, gs, http, https, hf, memory, file"
-        raise MissingBackend(f"unknown kind of address {scheme}://; there is {known}") from error
+        raise _unknown_kind(scheme) from error
+
+
+def _unknown_kind(scheme: str) -> MissingBackend:
+    known = "s3, gs, az, hf, http, https, ftp, sftp, memory, file"
+    return MissingBackend(f"unknown kind of address {scheme}://; there is {known}")
 
 
 def open_file(address: str) -> BinaryIO:

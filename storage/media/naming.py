@@ -55,22 +55,28 @@ def origin(url: str) -> str:
     return f"{scheme_of(url)}://{url.partition('://')[2].partition('/')[0]}"
 
 
-def checked(root: str, uri: str, origins: Collection[str] = ()) -> str:
-    """The address of `uri` when it lies below `root`, or is a URL of one of the `origins`. Raises `OutsideRoot`."""
+def checked(root: str, uri: str, origins: Collection[str] = (), allowed: Collection[str] = ()) -> str:
+    """The address of `uri` when it lies below `root` or one of the folders `allowed`, or is a URL of one of the
+    `origins`. Links are not looked at. Raises `OutsideRoot`."""
     address = joined(root, uri)
-    if is_url(uri) and is_url(address):
-        if origin(address) not in origins or ".." in unquote(address).split("/"):
+    if not is_url(address):
+        path = os.path.normpath(address)
+        if not any(below(folder, path) for folder in (root, *allowed) if not is_url(folder)):
             raise OutsideRoot(uri)
-        return address
-    if is_url(root):
-        folder = root.rstrip("/") + "/"
-        if not address.startswith(folder) or ".." in unquote(address).split("/"):
-            raise OutsideRoot(uri)
-        return address
-    base, path = os.path.normpath(root), os.path.normpath(address)
-    if os.path.isabs(base) != os.path.isabs(path) or os.path.commonpath([base, path]) != base:
+        return path
+    folders = [folder for folder in allowed if is_url(folder)] + ([root] if is_url(root) and not is_url(uri) else [])
+    known = origin(address) in origins if is_url(uri) else False
+    if ".." in unquote(address).split("/"):
         raise OutsideRoot(uri)
-    return path
+    if not known and not any(address.startswith(folder.rstrip("/") + "/") for folder in folders):
+        raise OutsideRoot(uri)
+    return address
+
+
+def below(folder: str, path: str) -> bool:
+    """Whether a path, without '..' in it, lies below a folder of this machine, by their names."""
+    base = os.path.normpath(folder)
+    return os.path.isabs(base) == os.path.isabs(path) and os.path.commonpath([base, path]) == base
 
 
 def member_of(address: str) -> Member | None:

@@ -6,13 +6,14 @@ import io
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from storage.media import rows, tars
+from storage.media.errors import OutsideRoot
 from storage.media.files import Stamp, exists, is_url, read_all, size_and_stamp
-from storage.media.naming import checked, joined, member_of, row_of
+from storage.media.naming import below, checked, joined, member_of, row_of
 
 
 class Place(Protocol):
@@ -121,12 +122,28 @@ def locate(root: str | Path, uri: str) -> Place:
     return _place(joined(str(root), uri))
 
 
-def inside(root: str | Path, uri: str, origins: Collection[str] = ()) -> Place:
-    """The same for a uri that somebody else wrote down: it must lie below `root`, or be a URL of `origins`.
-
-    Raises `OutsideRoot`.
+def inside(
+    root: str | Path, uri: str, origins: Collection[str] = (), allowed: Collection[str] = (), *, links: bool = True
+) -> Place:
+    """The same for a uri that somebody else wrote down: it must lie below `root` or a folder `allowed`, or be a URL of
+    `origins`. Without `links`, what links lead to must lie there too. Raises `OutsideRoot`.
     """
-    return _place(checked(str(root), uri, origins))
+    if links or is_url(joined(str(root), uri)):
+        return _place(checked(str(root), uri, origins, allowed))
+    return _resolved(_place(os.path.normpath(joined(str(root), uri))), [str(root), *allowed], uri)
+
+
+def _resolved(place: Place, folders: Collection[str], uri: str) -> Place:
+    """A place of this machine by its real path, which is what will be opened. Raises `OutsideRoot`."""
+    field = {LocalFile: "path", TarMember: "tar", TableRow: "table"}[type(place)]
+    try:
+        real = os.path.realpath(getattr(place, field))
+        homes = [os.path.realpath(folder) for folder in folders if not is_url(folder)]
+    except (OSError, ValueError):  # a null byte
+        raise OutsideRoot(uri) from None
+    if not any(below(home, real) for home in homes):
+        raise OutsideRoot(uri)
+    return replace(place, **{field: real})  # type: ignore[type-var]
 
 
 def _place(address: str) -> Place:

@@ -56,7 +56,7 @@ class Mirror:
         A file that was changed here and not sent yet stays as it is.
         """
         with self._trouble("read"), self._locked():
-            system, root = filesystem(self.address)
+            system, root = filesystem(self.address, kinds=None)
             there = patiently(partial(_listing, system, root))
             known = self._index.read()
             if known and HEADER not in there:  # a bucket that was emptied or moved must not empty this machine
@@ -98,7 +98,7 @@ class Mirror:
         """
         waiting = partial(self._waiting_text, run_id) if run_id else None
         with self._trouble("written", waiting), self._locked():
-            system, root = filesystem(self.address)
+            system, root = filesystem(self.address, kinds=None)
             known = self._index.read()
             prefix = f"runs/{run_id}/"
             mine = _ordered({HEADER, *(_names_in(self.folder, prefix) if run_id else ())})

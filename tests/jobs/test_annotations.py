@@ -320,5 +320,7 @@ def test_pictures_elsewhere_are_named_whole_with_a_note(coco, tmp_path):
     file, folder, _ = coco
     told = write_manifest("coco", [file, folder], tmp_path / "deep" / "out.csv")
     assert rows_of(tmp_path / "deep" / "out.csv")[0]["image"] == str(folder / "000000000001.png")
-    assert "outside" in told["notes"][0]
-    assert len(read_dataset(str(tmp_path / "deep" / "out.csv"))) == 3
+    assert f"run with --allow-outside {folder}" in told["notes"][0]
+    with pytest.raises(JobError, match=f"--allow-outside {folder} lets them be read"):
+        read_dataset(str(tmp_path / "deep" / "out.csv"))
+    assert len(read_dataset(str(tmp_path / "deep" / "out.csv"), [str(folder)])) == 3

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def test_from_pictures_over_features_to_answers(questions: Path, detr: str, tmp_
         {"image": "none.png", "reason": "file not found"},
     ]
     data = read_dataset(out)
+    assert "3 pictures lie outside" in data.notes[0]
     assert data.text.to_pylist() == ["what is this ?", "how many boat ?", "where is the sea ?"]  # type: ignore[union-attr]
     assert data.metadata["number"].to_pylist() == [1, 2, 4]
     assert all((data.root / uri).is_file() for uri in data.uris.to_pylist())
@@ -87,8 +89,16 @@ def test_from_pictures_over_features_to_answers(questions: Path, detr: str, tmp_
     model_folders.enlivened(VisualBertForQuestionAnswering(config)).save_pretrained(tmp_path / "model")
     model_folders.word_tokenizer().save_pretrained(tmp_path / "model")
     spec = RunSpec(data=str(out), model=f"hf:{tmp_path / 'model'}", store=str(tmp_path / "store"), workers=0)
-    result = run_audit(spec)
-    assert (result.explained, result.failed) == (3, 0)
+    blind = run_audit(spec)
+    assert (blind.explained, blind.remarks) == (
+        3,
+        {
+            "picture of region features cannot be shown: lies outside the folder of the data "
+            "(--allow-outside FOLDER lets it be read)": 3
+        },
+    )
+    result = run_audit(replace(spec, allow_outside=(str(questions.parent),)))
+    assert (result.explained, result.failed) == (3, 0) and result.run != blind.run
     with Store.open(result.store).reader(result.run) as reader:
         samples = reader.query("SELECT width, height, len(regions) AS n FROM samples ORDER BY sample_id")
         assert [(s["width"], s["height"], s["n"]) for s in samples] == [(60, 40, 16), (60, 40, 16), (40, 50, 16)]

@@ -97,9 +97,9 @@ def test_rows_without_bytes(tmp_path: Path, kind: str) -> None:
     rows = table(pictures, [0, 1, 0, 1, 7])
     if kind == "saved":
         root = write_saved(tmp_path / "in", [rows])
-        data = read_dataset(root)
+        data = read_dataset(root, [str(tmp_path)])
     else:
-        data = read_dataset(write_parquet(tmp_path / "in" / "a.parquet", rows))
+        data = read_dataset(write_parquet(tmp_path / "in" / "a.parquet", rows), [str(tmp_path)])
     (tmp_path / "named.png").rename(tmp_path / "in" / "near.png")
     first = data.uris[0].as_py()
     assert data.uris.to_pylist()[1:] == ["near.png", str(tmp_path / "far.png"), "row 4", first[:-1] + "4"]

@@ -80,8 +80,9 @@ def _check_count(kind: str, given: Sequence[str]) -> None:
 
 
 def _notes(found: Rows, out: Path) -> list[str]:
-    """What the dashboard will not be able to show."""
+    """What `run` will have to be told."""
     first, home = os.path.abspath(found.rows[0]["image"]), os.path.abspath(out.parent)
     if Path(first).is_relative_to(home):
         return []
-    return [f"the pictures lie outside {home}: write the manifest above them, else the dashboard cannot show them"]
+    folder = os.path.dirname(first)
+    return [f"the pictures lie outside {home}: write the manifest above them, or run with --allow-outside {folder}"]

@@ -7,6 +7,7 @@ Written here, object is 255, background 0 and void 64, which that reading takes 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class MaskFolder:
         if void is not None:
             values[void & ~on_object] = VOID
         path = self.folder / f"{name}.png"
+        if not os.path.normpath(path).startswith(os.path.normpath(self.folder) + os.sep):
+            raise JobError(f"the annotations name a picture '{name}': a mask for it would lie outside {self.folder}")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(path, optimize=False)
         self.written += 1
