@@ -7,7 +7,9 @@ from the reviews database, and who is anonymous may only read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -15,9 +17,10 @@ import streamlit as st
 from dashboard import reviews, state
 from dashboard.settings import Settings, settings
 from storage import StoreError
+from storage.errors import line
 
 COOKIE, YEAR = "relevancy_audit_reviewer", 31_536_000
-MAX_NAME = 80
+MAX_NAME, MAX_GIVEN = 80, 200
 _TYPED = "person_name"
 
 
@@ -57,16 +60,31 @@ def current() -> Person:
 
 def _name(how: Settings) -> str:
     if how.auth == "oidc":
-        return clean(str(st.user.get("email") or st.user.get("sub") or "")) if st.user.is_logged_in else ""
+        return given(provided(st.user)) if st.user.is_logged_in else ""
     if how.auth == "header":
-        return clean(st.context.headers.get(how.header) or "")
+        return given(st.context.headers.get(how.header) or "")
     typed = st.session_state.get(_TYPED)
     return clean(typed if isinstance(typed, str) else unquote(st.context.cookies.get(COOKIE) or ""))
 
 
+def provided(claims: Mapping[str, Any]) -> str:
+    """Who a provider says somebody is: the e-mail address, unless nobody has checked that; else the subject."""
+    unchecked = str(claims.get("email_verified", "")).lower() == "false"
+    return str((not unchecked and claims.get("email")) or claims.get("sub") or "")
+
+
+def given(name: str) -> str:
+    """A name that a proxy or provider gives, exactly as it is; "" (nobody) for one that cannot be shown or kept so.
+
+    It is never mended: the mended name could be that of somebody else, with more rights.
+    """
+    name = name.strip(" \t")
+    return name if name == line(name, MAX_GIVEN + 1) and len(name) <= MAX_GIVEN else ""
+
+
 def clean(name: str) -> str:
-    """A name on one line, not too long."""
-    return " ".join(name.replace("\x00", "").split())[:MAX_NAME]
+    """A typed name on one line, not too long, of characters that can be shown."""
+    return " ".join(line(name, len(name) + 1).replace("\N{REPLACEMENT CHARACTER}", " ").split())[:MAX_NAME].strip()
 
 
 def panel() -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from dashboard import colormaps
 from dashboard.overlays import MODES, Look
 from storage import Filter, SampleQuery
+from storage.errors import line
 
 VERSION = "1"
 SIZES = (24, 48)
@@ -213,8 +214,8 @@ def fit(
 
 
 def clip(text: str, length: int = 60) -> str:
-    """Text cut to a length, with an ellipsis; line breaks become spaces."""
-    flat = " ".join(text.split())
+    """Text cut to a length, with an ellipsis, that can be shown anywhere; line breaks become spaces."""
+    flat = line(text, len(text) + 1)
     return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
 
 

@@ -37,7 +37,7 @@ def popover(run: Run, page: str) -> None:
         if why:
             st.caption(literal(why))
         try:
-            views = [view for view in reviews.of(run.store).views() if _known(view.page)]
+            views = [view for view in reviews.of(run.store).views() if known_page(view.page)]
         except StoreError as problem:
             st.caption(literal(f"{problem}."))
             return
@@ -67,7 +67,7 @@ def _row(run: Run, view: SavedView, fixed: bool) -> None:
         )
 
 
-def _known(page: str) -> bool:
+def known_page(page: str) -> bool:
     """Whether a view is of a page that there is (still); the name came from a database."""
     return page.isidentifier() and (PAGES / f"{page}.py").is_file()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.identity import Person, clean
+from dashboard.identity import MAX_GIVEN, Person, clean, given, provided
 from dashboard.settings import settings
 from storage import Reviews, StoreError
 from tests.dashboard import browser as chrome
@@ -33,6 +33,23 @@ def test_roles(person: Person, reviews: bool, administers: bool) -> None:
 
 def test_a_name_is_one_short_line() -> None:
     assert clean("  Ana\n\tLima\x00 ") == "Ana Lima" and len(clean("x" * 500)) == 80
+
+
+def test_a_typed_name_has_only_characters_that_show() -> None:
+    assert clean("\u202eana\x1b[0m\u2028\ud800bo") == "ana [0m bo" and clean("Zoë 👩‍👩‍👧") == "Zoë 👩‍👩‍👧"
+
+
+def test_a_name_that_a_proxy_gives_is_taken_as_it_is_or_not_at_all() -> None:
+    assert given(" ana@example.org\t") == "ana@example.org" and given("é" * MAX_GIVEN) == "é" * MAX_GIVEN
+    for name in ("", "ana@example.org\0", "ana\n@example.org", "ana  lima", "ana\u202e", "x" * (MAX_GIVEN + 1)):
+        assert given(name) == "", repr(name)
+
+
+def test_an_address_that_nobody_has_checked_is_not_believed() -> None:
+    claims = {"email": "ana@example.org", "sub": "17"}
+    assert provided(claims) == provided(claims | {"email_verified": True}) == "ana@example.org"
+    assert provided(claims | {"email_verified": False}) == provided(claims | {"email_verified": "false"}) == "17"
+    assert provided({"sub": "17"}) == "17" and provided({}) == ""
 
 
 def test_settings_come_from_options_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
