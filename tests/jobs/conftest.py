@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from jobs.run import run_audit
 from jobs.spec import RunSpec
 from jobs.suspects.command import find_suspects
 from jobs.suspects.spec import SuspectsSpec
-from tests.jobs.processes import ENVIRONMENT, ROOT, Command, Start
+from tests.jobs.processes import Command, Start, begin, serving
 
 CLASSES = ["cat", "dog", "fox"]
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -131,12 +130,8 @@ def assert_refused(answer: Answer, *words: str) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.jobs.process_server"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True) as process:
+    with serving() as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 @pytest.fixture
@@ -144,18 +139,11 @@ def start(server: subprocess.Popen[str], tmp_path: Path) -> Iterator[Start]:
     """`start("run", "--data", ...)` begins a command and returns at once; a test that fails leaves none behind."""
     begun: list[Command] = []
 
-    def begin(*arguments: object, file_limit: int | None = None, **environment: str) -> Command:
-        out, err = tmp_path / "stdout", tmp_path / "stderr"
-        argv = [str(argument) for argument in arguments]
-        request = {"argv": argv, "stdout": str(out), "stderr": str(err), "file_limit": file_limit}
-        request["environment"] = environment
-        assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        begun.append(Command(server, int(server.stdout.readline()), out, err))
+    def go(*arguments: object, file_limit: int | None = None, **environment: str) -> Command:
+        begun.append(begin(server, tmp_path, *arguments, file_limit=file_limit, environment=environment))
         return begun[-1]
 
-    yield begin
+    yield go
     for command in begun:
         if not command.waited:
             command.kill()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,35 @@ class Command:
 
 
 Start = Callable[..., Command]
+
+
+@contextmanager
+def serving() -> Iterator[subprocess.Popen[str]]:
+    """A process that starts commands quickly, one at a time; see process_server.py."""
+    command = [sys.executable, "-m", "tests.jobs.process_server"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def begin(
+    server: subprocess.Popen[str],
+    folder: Path,
+    *arguments: object,
+    file_limit: int | None = None,
+    environment: dict[str, str] | None = None,
+) -> Command:
+    """Start `python -m jobs ARGUMENTS`, with its output in files of a folder, and return at once."""
+    out, err = folder / "stdout", folder / "stderr"
+    argv = [str(argument) for argument in arguments]
+    request: dict[str, Any] = {"argv": argv, "stdout": str(out), "stderr": str(err), "file_limit": file_limit}
+    request["environment"] = environment or {}
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return Command(server, int(server.stdout.readline()), out, err)
 
 
 def until(command: Command, condition: Callable[[], Any], seconds: float = 120) -> None:
