@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.reliability.load.checks import page_of
-from tests.reliability.load.truth import Truth
+from tests.reliability.load.truth import Question, Truth
 
 SORTS = ("sample_id", "confidence", "entropy", "score", "border_share", "mask_share", "brightness", "label")
-PLACES = ("lake", "meadow", "city", "snow", "sea")
 MAIN = '[data-testid="stMain"]'
 OPEN_A_LINK = 0.35  # share of the steps that open a link; the others click, where there is something to click on
 
@@ -29,7 +27,7 @@ class Step:
 
 def next_step(luck: random.Random, url: str, here: str, truth: Truth, live: str) -> Step:
     """A link at first and now and then; otherwise a click that the page at the address `here` has."""
-    possible = CLICKS.get(page_of(here), ())
+    possible = CLICKS.get(Question.of(here).page, ())
     if not here or not possible or luck.random() < OPEN_A_LINK:
         return _link(luck, url, truth, live)
     return luck.choice(possible)(luck)
