@@ -13,12 +13,14 @@ from typing import Any
 from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, server
 from tests.reliability.load.committed import committed_parts
 from tests.reliability.load.ready import Ready
+from tests.reliability.load.steps import ARRIVAL
 from tests.reliability.load.truth import read_truth
 from tests.reliability.load.visitor import Notes, Visitor
 from tests.reliability.load.watching import Memory, complaints, server_of
 from tests.reliability.load.writing import Writer
 
 WINDOW = {"width": 1280, "height": 800}
+ARRIVING = 2  # visitors who open their first page at once
 FIRST_PART = 120  # seconds until the job must have committed one
 
 
@@ -40,9 +42,7 @@ def hold(ready: Ready, load: Load, folder: Path, say: Callable[[str], None]) -> 
         writer = stack.enter_context(Writer(ready.manifest, ready.store, ready.truth.part, logs[1]))
         _wait_for_part(writer)
         memory = stack.enter_context(Memory(server_of(url)))
-        began, parts = time.monotonic(), _parts(ready.store, writer.names)
-        asyncio.run(_all_visitors(ready, load, url, writer, notes, say))
-        seconds, written = time.monotonic() - began, _parts(ready.store, writer.names) - parts
+        seconds, written = asyncio.run(_all_visitors(ready, load, url, writer, notes, say))
     lost = _compare_runs(ready, writer.finished)
     whole = _whole(notes, load, seconds) | {
         "parts_written": written,
@@ -65,21 +65,31 @@ def problems(row: dict[str, Any]) -> list[str]:
 
 async def _all_visitors(
     ready: Ready, load: Load, url: str, writer: Writer, notes: Notes, say: Callable[[str], None]
-) -> None:
+) -> tuple[float, int]:
+    """All arrive, then all walk. Returns the seconds of walking, and how many parts were written meanwhile."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
-        until = time.monotonic() + load.minutes * 60
         visitors = [
             Visitor(await browser.new_context(viewport=WINDOW), url, load.seed + 1000 * number, ready.truth,
                     ready.store, notes)
             for number in range(load.sessions)
         ]  # fmt: skip
-        talk = asyncio.create_task(_report(notes, say))
+        talk, door = asyncio.create_task(_report(notes, say)), asyncio.Semaphore(ARRIVING)
+
+        async def arrive(visitor: Visitor) -> None:
+            async with door:
+                await visitor.arrive(writer.name)
+
+        await asyncio.gather(*(arrive(visitor) for visitor in visitors))
+        began, parts = time.monotonic(), _parts(ready.store, writer.names)
+        until = began + load.minutes * 60
         await asyncio.gather(*(visitor.walk(lambda: writer.name, until, load.pause) for visitor in visitors))
         talk.cancel()
+        seconds, written = time.monotonic() - began, _parts(ready.store, writer.names) - parts
         await browser.close()
+        return seconds, written
 
 
 async def _report(notes: Notes, say: Callable[[str], None]) -> None:
@@ -122,7 +132,7 @@ def _compare_runs(ready: Ready, names: Sequence[str]) -> list[str]:
 
 
 def _whole(notes: Notes, load: Load, seconds: float) -> dict[str, Any]:
-    pages, times = sum(notes.checked.values()), [time_ for _, time_ in notes.seconds]
+    pages, times = sum(notes.checked.values()), [time_ for name, time_ in notes.seconds if name != ARRIVAL]
     return {
         "step": "all",
         "sessions": load.sessions,

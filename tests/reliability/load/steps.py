@@ -13,7 +13,7 @@ from tests.reliability.load.truth import Question, Truth
 
 SORTS = ("sample_id", "confidence", "entropy", "score", "border_share", "mask_share", "brightness", "label")
 MAIN = '[data-testid="stMain"]'
-OPEN_A_LINK = 0.35  # share of the steps that open a link; the others click, where there is something to click on
+OPEN_A_LINK = 0.15  # share of the steps that open a link; the others click, where there is something to click on
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Step:
     name: str
     page: str
     act: Callable[[Any], Awaitable[Any]]
+    opens: bool = False  # a new document
+
+
+ARRIVAL = "arrival"  # the name of the first step
 
 
 def next_step(luck: random.Random, url: str, here: str, truth: Truth, live: str) -> Step:
@@ -33,6 +37,12 @@ def next_step(luck: random.Random, url: str, here: str, truth: Truth, live: str)
     return luck.choice(possible)(luck)
 
 
+def arrival(url: str, run: str) -> Step:
+    """The first page that somebody opens."""
+    address = f"{url}/samples?{urlencode({'v': '1', 'run': run})}"
+    return Step(ARRIVAL, "samples", lambda page: page.goto(address, wait_until="commit"), opens=True)
+
+
 def _link(luck: random.Random, url: str, truth: Truth, live: str) -> Step:
     """The address of a view, mostly of the run that is being written."""
     run = live if luck.random() < 0.7 else truth.finished
@@ -41,7 +51,7 @@ def _link(luck: random.Random, url: str, truth: Truth, live: str) -> Step:
         run = truth.finished
     asked = {"v": "1", "run": run, **QUERIES.get(name, _nothing)(luck, truth, run)}
     address = f"{url}/{name}?{urlencode(asked, doseq=True)}"
-    return Step(f"link to {name}", name, lambda page: page.goto(address, wait_until="commit"))
+    return Step(f"link to {name}", name, lambda page: page.goto(address, wait_until="commit"), opens=True)
 
 
 def _nothing(luck: random.Random, truth: Truth, run: str) -> dict[str, Any]:

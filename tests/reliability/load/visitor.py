@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.dashboard.browser import watch
 from tests.reliability.load.checks import check
 from tests.reliability.load.committed import Window, committed_parts
 from tests.reliability.load.reading import COUNT_SCRIPTS, read, wait_drawn
-from tests.reliability.load.steps import Step, next_step
+from tests.reliability.load.steps import Step, arrival, next_step
 from tests.reliability.load.truth import Question, Truth
 
 PATIENCE = 120  # seconds until a page that is not drawn counts as one that never is
@@ -44,26 +45,25 @@ class Visitor:
         self.luck = random.Random(seed)
         self.think = random.Random(seed + 1)
 
-    async def walk(self, live: Any, until: float, pause: float) -> None:
-        """Step after step until the time is over; `live()` names the run that is being written."""
+    async def arrive(self, live: str) -> None:
+        """Open the tab and its first page, as somebody who has never been here."""
         await self.context.add_init_script(COUNT_SCRIPTS)
-        page = await self.context.new_page()
-        page.set_default_timeout(PATIENCE * 1000)
-        said = watch(page)
-        here = ""
-        while time.monotonic() < until:
-            step = next_step(self.luck, self.url, here, self.truth, live())
-            here = await self._take(page, step, here)
-            self.notes.console += [f"{here}: {line}" for line in said]
-            said.clear()
-            await asyncio.sleep(self.think.uniform(0, 2 * pause))
-        await page.close()
+        self.page = await self.context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.said = watch(self.page)
+        self.here = await self._take(arrival(self.url, live), "")
 
-    async def _take(self, page: Any, step: Step, here: str) -> str:
+    async def walk(self, live: Callable[[], str], until: float, pause: float) -> None:
+        """Step after step until the time is over; `live()` names the run that is being written."""
+        while time.monotonic() < until:
+            self.here = await self._take(next_step(self.luck, self.url, self.here, self.truth, live()), self.here)
+            await asyncio.sleep(self.think.uniform(0, 2 * pause))
+
+    async def _take(self, step: Step, here: str) -> str:
         """Take a step, read the page it leads to and compare it. Returns the address; empty to begin anew."""
-        path = f"/{step.page}"
+        page, path = self.page, f"/{step.page}"
         before = {run.name: committed_parts(run) for run in sorted(self.store.glob("runs/*"))}
-        ended = 0 if step.name.startswith("link") else await page.evaluate("window.scriptsEnded")
+        ended = 0 if step.opens else await page.evaluate("window.scriptsEnded")
         began = time.monotonic()
         try:
             if await step.act(page) is False:  # the page has nothing of the kind
@@ -74,6 +74,9 @@ class Visitor:
         except Exception as problem:  # Playwright's, of many kinds: every one is a page that did not come
             self.notes.stuck.append(f"{step.name} from {here}, now {page.url}: {str(problem).splitlines()[0]}")
             return ""
+        finally:
+            self.notes.console += [f"{page.url}: {line}" for line in self.said]
+            self.said.clear()
         self._check(seen, before)
         return "" if seen.exceptions else seen.address
 
