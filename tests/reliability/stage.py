@@ -142,7 +142,7 @@ def onlookers(stage: Stage, dashboard: bool) -> Iterator[list[dict[str, Any]]]:
         finally:
             stop.touch()
         for name, process in processes.items():
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=1800)
             assert process.returncode == 0, f"{name} ended with {process.returncode}: {err[-2000:]}"
             said.append({"who": name, **json.loads(out)})
     log = (stage.folder / "dashboard.log").read_text() if dashboard else ""

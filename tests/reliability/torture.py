@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from storage import Store, list_runs
+from storage import Store
 from storage.layout import RunLayout
-from storage.lock import is_locked
-from storage.manifests import take_snapshot
 from tests.jobs.processes import Command, serving
-from tests.reliability.ground_truth import Truth, tables_of
-from tests.reliability.killing import Found, Sight, aim, committed, temporary_files, wait_for
+from tests.reliability.checking import check_kept, check_killed, check_whole, committed_parts
+from tests.reliability.ground_truth import Truth
+from tests.reliability.killing import Found, Sight, aim, temporary_files, wait_for
 from tests.reliability.stage import SEARCHED, WHOLE, Stage, onlookers, set_up
 
 PICTURES = 242
@@ -38,7 +37,6 @@ AIMS = ("read", "publish", "write", "seal", "compute", "publish", "worker", "wri
         "compute", "publish", "read", "write", "suspects", "seal", "publish")  # fmt: skip
 BESIDE = ("report", "suspects")  # what is done with a run that is there
 REAL_EVERY = 15  # of this many starts of the job one is as a user starts it
-ORPHAN_SECONDS = 10.0
 
 
 @dataclass
@@ -59,6 +57,7 @@ class Torture:
 
     def __init__(self, stage: Stage, kills: int, seed: int, suspects: dict[str, Any]) -> None:
         self.stage = stage
+        self.store = Store.open(stage.store)
         self.kills = kills
         self.chance = random.Random(seed)
         self.suspects = suspects
@@ -85,22 +84,22 @@ class Torture:
     # -- the job ----------------------------------------------------------------------------------
 
     def _one_run(self, name: str) -> None:
-        run = Store.open(self.stage.store).layout.run(name)
+        run = self.store.layout.run(name)
         while self.killed < self.kills:
             phase = next(self.aims)
             if phase in BESIDE:
                 self._kill_beside(phase)
-            elif not self._kill_job(name, run, phase):
+            elif not self._kill_job(run, phase):
                 break
         document = self.stage.finish(*self.stage.run_words(name, self.stage.store))
         assert document["total_explained"] == self.truth.samples, document
-        self._check_end(name, run)
+        check_whole(self.store, run, self.truth)
 
-    def _kill_job(self, name: str, run: RunLayout, phase: str) -> bool:
+    def _kill_job(self, run: RunLayout, phase: str) -> bool:
         """Start the job and kill it in a phase; False when it came to its end before."""
         before, self.counts.starts = committed_parts(run), self.counts.starts + 1
         real = self.counts.starts % REAL_EVERY == 0
-        job = self.stage.start(*self.stage.run_words(name, self.stage.store), real=real)
+        job = self.stage.start(*self.stage.run_words(run.run_id, self.stage.store), real=real)
         sight = Sight(job, run)
         hit = aim(sight, "compute" if phase == "worker" else phase, self.chance, self.lengths)
         self._check_swept(sight)
@@ -110,8 +109,9 @@ class Torture:
         found = self._kill_worker(job, workers) if phase == "worker" else self._kill_whole(sight)
         if found is None:
             return self._too_late(job, run, before)
-        self._count(phase, found)
-        self._check_after(name, run, workers, before)
+        self._count(phase, found, run)
+        check_killed(self.store, run, workers, before)
+        self.counts.parts_kept += len(committed_parts(run))
         return True
 
     def _kill_whole(self, sight: Sight) -> Found | None:
@@ -132,35 +132,15 @@ class Torture:
         """The job had ended by itself, or is let go on to its end."""
         code = job.wait()
         assert code in (0, -signal.SIGKILL), (code, job.stderr.read_text())
-        self._check_kept(run, before)
+        check_kept(run, before)
         return False
 
-    def _count(self, phase: str, found: Found) -> None:
+    def _count(self, phase: str, found: Found, run: RunLayout) -> None:
+        self.left = temporary_files(run)
+        self.counts.swept += len(self.left)
         self.counts.kills[found.phase] += 1
         self.counts.aimed[phase] += 1
         self.counts.parts_redone += found.unfinished
-
-    # -- what must hold after a kill --------------------------------------------------------------
-
-    def _check_after(self, name: str, run: RunLayout, workers: list[int], before: dict[int, str]) -> None:
-        self.left = temporary_files(run)
-        self.counts.swept += len(self.left)
-        assert not is_locked(run.lock), f"{run.lock} is still locked"
-        end = time.monotonic() + ORPHAN_SECONDS
-        while any(map(alive, workers)):
-            assert time.monotonic() < end, f"a worker of the killed job lives on: {workers}"
-            time.sleep(0.01)
-        self._check_kept(run, before)
-        self.counts.parts_kept += len(committed_parts(run))
-        states = {row["run"]: row["state"] for row in list_runs(Store.open(self.stage.store))}
-        assert states.get(name, "interrupted") in ("interrupted", "finished"), states
-
-    def _check_kept(self, run: RunLayout, before: dict[int, str]) -> None:
-        """No part that was committed is gone, and none was made a second time."""
-        after = committed_parts(run)
-        sealed = take_snapshot(run).sealed
-        for part, at in before.items():
-            assert after.get(part) == at or (part in sealed and part not in after), f"part {part} was made twice"
 
     def _check_swept(self, sight: Sight) -> None:
         """Once a job has begun to work, what the killed one left is gone."""
@@ -168,15 +148,6 @@ class Torture:
             kept = set(self.left) & set(temporary_files(sight.run))
             assert not kept, f"{kept} were not swept"
             self.left = []
-
-    def _check_end(self, name: str, run: RunLayout) -> None:
-        """The run is as if nothing had happened."""
-        with Store.open(self.stage.store).reader(name) as reader:
-            self.truth.check(tables_of(reader), whole=True)
-            assert not reader.problems and reader.record.state == "finished"
-        assert not temporary_files(run) and not is_locked(run.lock)
-        loose = [p.name for p in run.parts.glob("*.parquet") if not p.with_suffix(".json").exists()]
-        assert not loose, f"{loose} have no manifest"
 
     # -- suspects and reports ---------------------------------------------------------------------
 
@@ -214,26 +185,8 @@ class Torture:
         found = self.stage.finish(*self.stage.suspects_words(SEARCHED, self.stage.store))
         assert found["suspects"] == self.suspects["suspects"], "the killed searches changed the list of suspects"
         self.stage.finish(*self._report_words())
-        left = [*temporary_files(Store.open(self.stage.store).layout_of(SEARCHED)), *os.listdir(self.stage.reports)]
+        left = [*temporary_files(self.store.layout_of(SEARCHED)), *os.listdir(self.stage.reports)]
         assert left == ["report.html"], left
-
-
-def committed_parts(run: RunLayout) -> dict[int, str]:
-    """When each part that still has a manifest was committed."""
-    found = {}
-    for name in committed(run):
-        try:
-            found[int(name.split(".")[0])] = json.loads((run.parts / name).read_text())["committed_at"]
-        except FileNotFoundError:  # retired meanwhile
-            continue
-    return found
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def torture(

@@ -24,6 +24,7 @@ TILES = '[data-testid="stMain"] [data-testid="stPageLink"]'
 ERRORS = '[data-testid="stException"], [data-testid="stAlertContentError"]'
 MOST_ERRORS = 20
 PAUSE_SECONDS = 1.0
+PATIENCE_SECONDS = 1800.0  # this is about right and wrong, not about speed: the machine may be busy
 
 
 @dataclass
@@ -38,15 +39,15 @@ class Visits:
 
 def visit(page: Any, url: str, name: str, run: str) -> list[str]:
     """Open a page and wait until it is drawn; the texts of the gallery's tiles."""
-    page.goto(f"{url}/{name}?v=1&run={run}")
-    chrome.settle(page, 240)
+    page.goto(f"{url}/{name}?v=1&run={run}", timeout=PATIENCE_SECONDS * 1000)
+    chrome.settle(page, PATIENCE_SECONDS)
     boxes = page.locator(ERRORS).all_inner_texts()
     assert not boxes, f"page {name} of {run} says {boxes}"
     return list(page.locator(TILES).all_inner_texts()) if name == "samples" else []
 
 
 def healthy(url: str) -> None:
-    with urlopen(f"{url}/_stcore/health", timeout=60) as answer:
+    with urlopen(f"{url}/_stcore/health", timeout=PATIENCE_SECONDS) as answer:
         assert answer.status == 200, answer.status
 
 
