@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--samples", type=int, default=1800, help="pictures that the job explains, again and again")
     parser.add_argument("--part", type=int, default=16, help="samples per part")
-    parser.add_argument("--pause", type=float, default=2, help="mean seconds between the steps of a visitor")
+    parser.add_argument("--pause", type=float, default=10, help="mean seconds between the steps of a visitor")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep data and store here; what is there already is used again")
     parser.add_argument("--json", type=Path)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.dashboard.browser import watch
 from tests.reliability.load.checks import check
 from tests.reliability.load.committed import Window, committed_parts
-from tests.reliability.load.reading import COUNT_SCRIPTS, read, wait_drawn
+from tests.reliability.load.reading import CALM, COUNT_SCRIPTS, read, wait_drawn
 from tests.reliability.load.steps import Step, arrival, next_step
 from tests.reliability.load.truth import Question, Truth
 
@@ -47,7 +47,7 @@ class Visitor:
 
     async def arrive(self, live: str) -> None:
         """Open the tab and its first page, as somebody who has never been here."""
-        await self.context.add_init_script(COUNT_SCRIPTS)
+        await self.context.add_init_script(COUNT_SCRIPTS + CALM)
         self.page = await self.context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.said = watch(self.page)
