@@ -44,8 +44,12 @@ class Command:
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
 
     def children(self) -> list[int]:
+        """Ids of the processes it has begun; none once it has ended."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [int(child) for task in tasks for child in task.read_text().split()]
+        try:
+            return [int(child) for task in tasks for child in task.read_text().split()]
+        except OSError:  # a thread that has just ended
+            return self.children() if self.running() else []
 
 
 Start = Callable[..., Command]

@@ -79,11 +79,16 @@ class Sight:
 
     def writes(self) -> bool:
         """Whether the file of a part is being written."""
-        return any(TEMPORARY in name and ".parquet." in name for name in names_in(self.run.parts))
+        return bool(self._own(self.run.parts, ".parquet."))
 
     def seals(self) -> bool:
         """Whether a segment is being built."""
-        return any(TEMPORARY in name and ".duckdb." in name for name in names_in(self.run.segments))
+        return bool(self._own(self.run.segments, ".duckdb."))
+
+    def _own(self, folder: Path, kind: str = "") -> list[str]:
+        """Unfinished files of this job; what an earlier one left may lie there until it is swept."""
+        mine = f".{self.job.pid}{TEMPORARY}"
+        return [name for name in names_in(folder) if mine in name and kind in name]
 
     def publishes(self) -> bool:
         """Whether data have their name and lack their manifest."""
@@ -122,15 +127,20 @@ class Sight:
         while self.job.running() and not self._stands_still() and time.monotonic() < end:
             time.sleep(0.001)
         loose = set(self._without_manifest(self.run.parts, ".parquet"))
-        half = {name.split(".")[0] for name in names_in(self.run.parts) if TEMPORARY in name and ".parquet." in name}
+        half = {name.split(".")[0] for name in self._own(self.run.parts, ".parquet.")}
         phase = "seal" if self.seals() else "publish" if loose or self.loose_segments() else "write" if half else doing
-        if phase == doing and temporary_files(self.run):
+        if phase == doing and self._own(self.run.parts):
+            phase = "publish"  # the manifest
+        elif phase == doing and self._own(self.run.folder):
             phase = "write"  # the record or the progress of the run
         return Found(phase, len(half | {name.split(".")[0] for name in loose}))
 
     def _stands_still(self) -> bool:
         tasks = Path(f"/proc/{self.job.pid}/task").glob("*/stat")
-        return all(stat.read_text().rpartition(")")[2].split()[0] in "TtZX" for stat in tasks)
+        try:
+            return all(stat.read_text().rpartition(")")[2].split()[0] in "TtZX" for stat in tasks)
+        except OSError:  # a thread that has just ended
+            return False
 
 
 def wait_for(job: Command, condition: Condition, seconds: float, pause: float = 0.0) -> bool:
@@ -149,7 +159,7 @@ def aim(sight: Sight, phase: str, chance: random.Random, lengths: dict[str, floa
     Args:
         lengths: how many seconds a start, a part and a seal take; that of a start is measured anew each time.
     """
-    job, enough = sight.job, chance.randint(0, 3)
+    job, enough = sight.job, 0 if phase == "read" else chance.randint(0, 3)  # later on the model seldom waits
     if phase == "start":
         time.sleep(chance.uniform(0, lengths["start"]))
         return job.running()

@@ -34,7 +34,7 @@ from tests.reliability.stage import SEARCHED, WHOLE, Stage, onlookers, set_up
 PICTURES = 242
 # What is aimed at, in turn. What is hit is told by what is found; short phases are missed more often.
 AIMS = ("read", "publish", "write", "seal", "compute", "publish", "worker", "write", "start", "seal", "report",
-        "compute", "publish", "read", "write", "suspects", "seal", "publish")  # fmt: skip
+        "compute", "publish", "read", "start", "write", "suspects", "seal", "publish")  # fmt: skip
 BESIDE = ("report", "suspects")  # what is done with a run that is there
 REAL_EVERY = 15  # of this many starts of the job one is as a user starts it
 
