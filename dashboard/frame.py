@@ -16,6 +16,7 @@ from dashboard.narrow import narrowed
 from dashboard.selection import MODALITIES, Selection, fit, link, state_to_params
 from dashboard.words import literal
 from storage import Following, SampleQuery, StoreError, address_of
+from storage.errors import MEND
 
 _RUN = "opened_run"
 SHOW_MAPS = ("suspects", "evidence", "samples", "sample", "overview", "scores", "words", "compare")
@@ -140,7 +141,10 @@ def show_mirror(following: Following) -> None:
 
 def failed(error: StoreError) -> None:
     """A store that cannot be read: one clear line, and what can be done."""
-    st.error(literal(str(error)), title="The store cannot be read", icon=":material/error:")
+    said, mend, command = str(error).partition(MEND)
+    st.error(literal(said + mend.rstrip(": ")), title="The store cannot be read", icon=":material/error:")
+    if command:  # as code: literal() puts characters that nobody sees into text, for people, not for shells
+        st.code(command, language="bash", wrap_lines=True)
     st.caption(
         "The files were not changed. Reload the page after mending the store, or choose another one with "
         "`python -m dashboard --store DIR`."

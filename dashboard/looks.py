@@ -61,7 +61,7 @@ def legend(rows: Sequence[Row]) -> None:
     if look.mode == "original":
         return
     cropped = any(view_of(row)[:2] > (0.0, 0.0) or view_of(row)[2:] < (1.0, 1.0) for row in rows)
-    regions = any(row.get("regions") for row in rows)
+    regions = any(isinstance(row.get("regions"), list) and row["regions"] for row in rows)
     words = f"least to most relevant {'region' if regions else 'token'} of each picture"
     if regions:
         words += "; the strongest are numbered; faded: no region there"

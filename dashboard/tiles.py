@@ -108,13 +108,24 @@ def laid_out(run: Run, row: Row, relevancy: NDArray[np.floating] | None) -> NDAr
     """A flat image map as [rows, columns], or over the regions of the sample; None when it forms neither."""
     if relevancy is None:
         return None
-    regions = row.get("regions")
+    regions = regions_of(row)
     if regions:
         boxes = np.asarray(regions, dtype=np.float64).reshape(-1, 4)
         return RegionMap(boxes, relevancy) if len(boxes) == relevancy.size else None
-    own = (int(row["grid_h"]), int(row["grid_w"])) if row.get("grid_h") and row.get("grid_w") else run.grid
-    shape = overlays.grid_shape(relevancy.size, own)
+    shape = overlays.grid_shape(relevancy.size, grid_of(row) or run.grid)
     return relevancy.reshape(shape) if shape else None
+
+
+def regions_of(row: Row) -> list[float] | None:
+    """The regions of a sample, x0, y0, x1, y1 of each; an earlier run may have metadata of this name."""
+    regions = row.get("regions")
+    return regions if isinstance(regions, list) else None
+
+
+def grid_of(row: Row) -> tuple[int, int] | None:
+    """Rows and columns of a sample's own map; an earlier run may have metadata of these names."""
+    height, width = row.get("grid_h"), row.get("grid_w")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) and height and width else None
 
 
 def box_of(row: Row) -> Box | None:
@@ -192,7 +203,7 @@ def _picture(run: Run, row: Row, side: int) -> Any:
     try:
         return _open(source(run, str(row["uri"])), side)
     except MissingPicture:
-        if not row.get("regions"):
+        if not regions_of(row):
             raise
         known = row.get("width") and row.get("height")
         return overlays.empty(side, (int(row["width"]), int(row["height"])) if known else None)

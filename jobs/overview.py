@@ -68,6 +68,8 @@ def status(store: str, run: str | None) -> dict[str, Any]:
 
 def zero_row_counts(reader: RunReader) -> dict[str, int] | None:
     """How many explanations with a normalisation there are, and how many of them met a row of zeros (0/0)."""
+    if "zero_rows" in reader.record.taken:  # of the first schema, which did not count them
+        return None
     (row,) = reader.query(
         "SELECT count(*) AS explanations, count(*) FILTER (zero_rows > 0) AS met FROM ("
         "SELECT DISTINCT sample_id, target, zero_rows FROM explanations WHERE zero_rows IS NOT NULL)"

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 LONGEST = 1000  # characters of a message; a column of a broken file may have a name of megabytes
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # categories of characters that move a terminal's cursor, or cannot be written
+UPGRADE = "upgrade relevancy-audit: in its folder, git pull && make setup"
+MEND = "to mend it: "  # what follows is a command
 REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from storage.atomic import write_json
 from storage.checksums import is_intact
-from storage.errors import StoreError, StoreTooNew
+from storage.errors import UPGRADE, StoreError, StoreTooNew
 from storage.layout import RunLayout
-from storage.schema import SCHEMA_VERSION
+from storage.schema import SCHEMA_VERSION, is_version
 
 STAGES = ("read", "compute", "write")
 
@@ -223,10 +223,10 @@ def _tupled(value: Any) -> Any:
 
 def _check_version(run: RunLayout, content: dict[str, Any]) -> None:
     version = content.get("schema_version", SCHEMA_VERSION)
-    if not isinstance(version, int):
-        raise StoreError(f"run {run.run_id!r} has a manifest with schema {version!r}")
+    if not is_version(version):
+        raise StoreError(f"run {run.run_id!r} has a manifest with schema {version!r}, which is no version")
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"run {run.run_id!r} was continued by a newer version (schema {version}); this one reads up to "
-            f"{SCHEMA_VERSION}: upgrade relevancy-audit"
+            f"{SCHEMA_VERSION}: {UPGRADE}"
         )

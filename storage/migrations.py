@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 
 from storage.atomic import read_json, write_json
-from storage.errors import StoreError, StoreTooNew
+from storage.errors import MEND, UPGRADE, StoreError, StoreTooNew
 from storage.layout import StoreLayout
 from storage.lock import FileLock
-from storage.schema import SCHEMA_VERSION
+from storage.schema import SCHEMA_VERSION, is_version
 
 Step = Callable[[StoreLayout], None]
 
@@ -41,12 +43,27 @@ def stored_version(store: StoreLayout) -> int:
     except FileNotFoundError:
         return 0
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f'{store.header} is damaged ({error}); it should hold {{"schema_version": {SCHEMA_VERSION}}}'
-        ) from error
-    if not isinstance(version, int):
-        raise StoreError(f"{store.header} has schema_version {version!r}, which is no number")
-    return version
+        raise StoreError(f"{store.header} is damaged ({error}); {repair(store)}") from error
+    if not is_version(version):
+        raise StoreError(f"{store.header} has schema_version {version!r}, which is no version; {repair(store)}")
+    return int(version)
+
+
+def repair(store: StoreLayout) -> str:
+    """The command that writes a lost or damaged `store.json` anew; its version stands in every run as well."""
+    header = json.dumps({"schema_version": max(_versions(store), default=SCHEMA_VERSION)})
+    return f"{MEND}echo {shlex.quote(header)} > {shlex.quote(str(store.header))}"
+
+
+def _versions(store: StoreLayout) -> Iterator[int]:
+    """The schema versions of the runs that can be read."""
+    for record in store.runs.glob("*/run.json"):
+        try:
+            version = read_json(record)["schema_version"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if is_version(version):
+            yield version
 
 
 def check_version(store: StoreLayout, supported: int = SCHEMA_VERSION) -> int:
@@ -55,7 +72,7 @@ def check_version(store: StoreLayout, supported: int = SCHEMA_VERSION) -> int:
     if version > supported:
         raise StoreTooNew(
             f"store {store.root} was made by a newer version (schema {version}); this one reads up to "
-            f"{supported}: upgrade relevancy-audit"
+            f"{supported}: {UPGRADE}"
         )
     return version
 

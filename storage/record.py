@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storage.atomic import plain_json, read_json, write_json
-from storage.errors import SpecMismatch, StoreError, StoreTooNew
+from storage.errors import UPGRADE, SpecMismatch, StoreError, StoreTooNew
 from storage.layout import RunLayout
-from storage.schema import SCHEMA_VERSION
+from storage.schema import LATER, SCHEMA_VERSION, is_version
 
 STATES = ("running", "finished", "interrupted", "failed")
 _GIVEN = ("spec", "model", "dataset", "versions", "notes")
@@ -43,6 +43,11 @@ class RunRecord:
         """The dataset's metadata columns, `[{"name", "column", "type"}]`."""
         return list(self.dataset.get("metadata") or [])
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """Later columns of the store whose names the dataset of an earlier run has: there they mean the dataset's."""
+        return LATER & {str(entry["column"]) for entry in self.metadata}
+
 
 def new_record(run_id: str, given: Mapping[str, Any]) -> RunRecord:
     """A record for a run that starts now; `given` holds spec, model, dataset, versions, notes."""
@@ -63,10 +68,14 @@ def read_record(run: RunLayout) -> RunRecord:
         record = RunRecord(**{f.name: content[f.name] for f in fields(RunRecord) if f.name in content})
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"run {run.run_id!r} has no readable {run.record}: {error}") from error
+    if not is_version(record.schema_version):
+        raise StoreError(
+            f"{run.record} is damaged: its schema_version is {record.schema_version!r}, which is no version"
+        )
     if record.schema_version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"run {run.run_id!r} in {run.folder.parent.parent} was made by a newer version (schema "
-            f"{record.schema_version}); this one reads up to {SCHEMA_VERSION}: upgrade relevancy-audit"
+            f"{record.schema_version}); this one reads up to {SCHEMA_VERSION}: {UPGRADE}"
         )
     return record
 

@@ -42,6 +42,11 @@ RESERVED = frozenset(
 LATER = frozenset(c.name for c in (*SAMPLE_COLUMNS, *EXPLANATION_COLUMNS, *PART_ONLY_COLUMNS) if c.since > 1)
 
 
+def is_version(value: object) -> bool:
+    """Whether this is a schema version as files name it: a whole number from 1 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def metadata_column_names(names: Sequence[str]) -> list[str]:
     """SQL-friendly column names for free metadata names, in order; never reserved, never twice the same.
 

@@ -10,7 +10,7 @@ from storage.atomic import check_writable, read_json
 from storage.errors import StoreError, UnknownRun, suggest
 from storage.layout import RUN_ID, RunLayout, StoreLayout
 from storage.media.files import is_url
-from storage.migrations import check_version, migrate
+from storage.migrations import check_version, migrate, repair
 from storage.reader import RunReader
 from storage.record import RunRecord, read_record
 from storage.remote import Mirror, Sending, address_of
@@ -45,6 +45,10 @@ class Store:
         if create:
             store._create()
         elif not store.layout.header.exists():
+            if any(store.layout.runs.glob("*/run.json")):
+                raise StoreError(
+                    f"{store.address} has runs and no store.json, which says their version; {repair(store.layout)}"
+                )
             wrong = f"there is no store at {store.address}"
             if store.mirror is None and store.root.is_dir():
                 wrong = f"{store.root} is not a store (it has no store.json)"

@@ -226,7 +226,7 @@ def text(run: Run, sample: Row, rows: list[Row], chosen: Selection) -> None:
                 st.text(f"{why(row, sample, run.class_names)}  ·  score {row['score']:.4g}")
             st.html(words.tinted(words.shown(sample, relevancy), chosen.look.colormap))
     if found:
-        unread = " The text was too long for the model: its end was not read." if sample.get("text_cut") else ""
+        unread = " The text was too long for the model: its end was not read." if sample.get("text_cut") is True else ""
         st.caption(
             "Colour: relevancy, least to most relevant word of this text. Rest the pointer on a word for its value."
             + unread

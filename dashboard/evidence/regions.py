@@ -31,9 +31,7 @@ def is_region(subject: Subject) -> bool:
 
 def grid_of(subject: Subject, row: Row) -> tuple[int, int] | None:
     """Rows and columns of the tokens of a sample."""
-    if row.get("grid_h") and row.get("grid_w"):
-        return int(row["grid_h"]), int(row["grid_w"])
-    return subject.run.grid
+    return tiles.grid_of(row) or subject.run.grid
 
 
 def cue_cells(subject: Subject, row: Row) -> tuple[Cells, bool] | None:

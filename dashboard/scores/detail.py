@@ -66,7 +66,7 @@ def heading(run: Run, query: SampleQuery, chosen: Selection, found: Pair) -> Non
     if score.get("clip_percentile") is not None:
         told += f", higher than {sentences.percent(score['clip_percentile'])} of shuffled pairs"
     told += f"; number {position:,} of {total:,} from the lowest" if position else "; not among the shown pairs"
-    if found.sample.get("text_cut"):
+    if found.sample.get("text_cut") is True:
         told += "; the caption is longer than the model reads: its end was cut"
     st.caption(f"{told}.")
 

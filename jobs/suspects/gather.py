@@ -62,8 +62,9 @@ def gather(reader: RunReader, *, sample: int, seed: int) -> Gathered:
 
 def _what(reader: RunReader) -> tuple[str, str]:
     """The target and modality whose predictions are looked at."""
+    objects = "0" if "query" in reader.record.taken else "count(query)"
     found = reader.query(
-        "SELECT target, modality, count(predicted_index) AS n, count(query) AS objects FROM explanations GROUP BY ALL"
+        f"SELECT target, modality, count(predicted_index) AS n, {objects} AS objects FROM explanations GROUP BY ALL"
     )
     if any(row["objects"] for row in found):
         raise JobError(

@@ -291,6 +291,7 @@ def _condition(name: str) -> str:
 
 def _grid_of(reader: RunReader, row: Row, values: Floats | None) -> Floats | None:
     """A flat map as [rows, columns]; None for regions, and where the grid is not known."""
+    row = {name: value for name, value in row.items() if name not in reader.record.taken}
     grid = (
         (row["grid_h"], row["grid_w"]) if row.get("grid_h") and row.get("grid_w") else reader.record.model.get("grid")
     )

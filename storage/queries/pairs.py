@@ -114,6 +114,8 @@ def falls(reader: RunReader, query: SampleQuery) -> list[dict[str, Any]]:
     chosen, params = _scores(reader, query)
     found = []
     for kind, modality in FALLS.items():
+        if {kind, f"{kind}_random"} & reader.record.taken:  # of an earlier schema: no checks
+            continue
         (row,) = reader.query(
             f"WITH chosen AS ({chosen}) SELECT count(*) AS n, quantile_cont(t.{kind}, {list(QUANTILES)}) AS removed, "
             f"quantile_cont(t.{kind}_random, {list(QUANTILES)}) AS random, "

@@ -133,9 +133,7 @@ def _means(
 
 def detections(reader: RunReader, limit: int = 200) -> list[dict[str, Any]]:
     """One row per class that a detector found: predicted, n objects, samples, mean_confidence; most frequent first."""
-    if "query" in {
-        entry["column"] for entry in reader.record.metadata
-    }:  # of schema 1: no detections, and another meaning
+    if "query" in reader.record.taken:  # of schema 1: no detections, and another meaning
         return []
     return reader.query(
         "SELECT predicted, count(*) AS n, count(DISTINCT sample_id) AS samples, avg(confidence) AS mean_confidence "

@@ -115,9 +115,15 @@ def word_table(reader: RunReader, query: SampleQuery, most: int = MOST) -> WordT
         chosen = reader.sets.keep(ids["sample_id"].to_numpy())
         query = SampleQuery(query.target, query.modality, sets=(chosen,))
     read = _Read()
-    for width in reader.map_widths("text"):
+    for width in reader.map_widths("text") if has_words(reader) else ():
         _read_width(reader, query, width, read)
     return _counted(read, total)
+
+
+def has_words(reader: RunReader) -> bool:
+    """Whether the words of texts are where words are kept: not where the dataset of an earlier run has a column of the
+    same name, which goes on meaning its own."""
+    return not {"words", "token_words"} & reader.record.taken
 
 
 def _read_width(reader: RunReader, query: SampleQuery, width: int, read: _Read) -> None:
@@ -235,8 +241,10 @@ def samples_with_word(
 ) -> tuple[int, list[int]]:
     """How many samples of a query have a word, upper and lower case alike, and the ids of one page of them.
 
-    Those with the word among their most relevant ones come first.
+    Those with the word among their most relevant ones come first. Runs without words (see `has_words`) have none.
     """
+    if not has_words(reader):
+        return 0, []
     query = replace(query, modality="text", sort="sample_id", descending=False)
     tables, params = source(reader, query, "words")
     lower = word.lower()

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, inspect, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from storage.errors import StoreError, StoreTooNew
+from storage.errors import UPGRADE, StoreError, StoreTooNew
 from storage.reviews.entries import REVIEWS_SCHEMA_VERSION
 from storage.reviews.place import Place
 from storage.reviews.tables import metadata, state
@@ -62,10 +62,15 @@ class Database:
         if not inspect(connection).has_table(state.name):
             return False
         version = connection.execute(select(state.c.schema_version)).scalar()
-        if version is None or version > REVIEWS_SCHEMA_VERSION:
+        if not isinstance(version, int) or version < 1:  # SQLite keeps any value in a column of numbers
+            raise StoreError(
+                f"the reviews in {self.place.name} are damaged: their schema version {version!r} is none. "
+                "Put a backup in their place, or move them away to begin anew"
+            )
+        if version > REVIEWS_SCHEMA_VERSION:
             raise StoreTooNew(
                 f"the reviews in {self.place.name} were made by a newer version (schema {version}); this one reads "
-                f"up to {REVIEWS_SCHEMA_VERSION}: upgrade relevancy-audit"
+                f"up to {REVIEWS_SCHEMA_VERSION}: {UPGRADE}"
             )
         return True
 

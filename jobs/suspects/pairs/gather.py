@@ -12,6 +12,7 @@ from jobs.errors import JobError
 from jobs.suspects.gather import GIVEN, MEASURED, image_parts, places, properties_of, vectors_of
 from storage import RunReader
 from storage.queries.catalog import run_sample_columns
+from storage.queries.words import has_words
 
 TARGETS = ("clip-score", "clip-logit")
 # How many bytes a file has follows from what it shows; and captions say what metadata say, so these are left out.
@@ -66,7 +67,8 @@ class GatheredPairs:
 
 def is_of_pairs(reader: RunReader) -> bool:
     """Whether a run explains image-text scores."""
-    found = reader.query("SELECT DISTINCT target FROM explanations WHERE predicted_index IS NULL AND query IS NULL")
+    whole = "true" if "query" in reader.record.taken else "query IS NULL"
+    found = reader.query(f"SELECT DISTINCT target FROM explanations WHERE predicted_index IS NULL AND {whole}")
     return any(row["target"] in TARGETS for row in found)
 
 
@@ -146,7 +148,7 @@ def _words(
     """The words of every text, and the shares of its relevancy that they have."""
     words: list[list[str]] = [[] for _ in ids]
     shares: list[np.ndarray] = [np.zeros(0, np.float32) for _ in ids]
-    for width in reader.map_widths("text"):
+    for width in reader.map_widths("text") if has_words(reader) else ():
         table = reader.table(
             f"SELECT m.sample_id, s.words, s.token_words, m.n_valid, m.vec FROM map_text_{width} m "
             "JOIN samples s USING (sample_id) WHERE m.target = ? AND s.words IS NOT NULL",
