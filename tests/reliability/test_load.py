@@ -97,8 +97,8 @@ def test_parts_are_counted_once(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_three_visitors_see_nothing_wrong_while_a_job_writes(tmp_path: Path) -> None:
     require_chromium()
-    ready = make_ready(tmp_path, samples=60, part=PART, call=lambda command: main(command[3:]))
-    assert len(ready.truth.rows) == 59, "one picture of the sixty is broken"
+    ready = make_ready(tmp_path, samples=120, part=PART, call=lambda command: main(command[3:]))
+    assert len(ready.truth.rows) == 119, "one picture is broken"
     rows = hold(ready, Load(sessions=3, minutes=0.2, pause=0.2, seed=7), tmp_path, lambda line: None)
     assert problems(rows[0]) == []
     assert rows[0]["pages_checked"] >= 3 and rows[0]["rows_checked"] > 0 and rows[0]["parts_written"] > 0

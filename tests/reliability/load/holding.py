@@ -47,11 +47,13 @@ def hold(ready: Ready, load: Load, folder: Path, say: Callable[[str], None]) -> 
         writer = stack.enter_context(Writer(ready.manifest, ready.store, ready.truth.part, logs[1]))
         _wait_for_part(writer)
         memory = stack.enter_context(Memory(server_of(url)))
-        seconds, written = asyncio.run(_all_visitors(ready, load, url, writer, notes, say))
+        began, parts = time.monotonic(), _parts(ready.store, writer.names)
+        seconds = asyncio.run(_all_visitors(ready, load, url, writer, notes, say))
+        written, writing = _parts(ready.store, writer.names) - parts, time.monotonic() - began
     lost = _compare_runs(ready, writer.finished)
     whole = _whole(notes, load, seconds) | {
         "parts_written": written,
-        "samples_written_per_s": round(written * ready.truth.part / seconds, 1),
+        "samples_written_per_s": round(written * ready.truth.part / writing, 1),
         "runs_finished": len(writer.finished),
         "job_problems": writer.problems,
         "finished_runs_that_differ": lost,
@@ -70,8 +72,8 @@ def problems(row: dict[str, Any]) -> list[str]:
 
 async def _all_visitors(
     ready: Ready, load: Load, url: str, writer: Writer, notes: Notes, say: Callable[[str], None]
-) -> tuple[float, int]:
-    """All arrive, then all walk. Returns the seconds of walking, and how many parts were written meanwhile."""
+) -> float:
+    """All arrive, then all walk. Returns the seconds of walking."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -88,13 +90,13 @@ async def _all_visitors(
                 await visitor.arrive(writer.name)
 
         await asyncio.gather(*(arrive(visitor) for visitor in visitors))
-        began, parts = time.monotonic(), _parts(ready.store, writer.names)
+        began = time.monotonic()
         until = began + load.minutes * 60
         await asyncio.gather(*(visitor.walk(lambda: writer.name, until, load.pause) for visitor in visitors))
         talk.cancel()
-        seconds, written = time.monotonic() - began, _parts(ready.store, writer.names) - parts
+        seconds = time.monotonic() - began
         await browser.close()
-        return seconds, written
+        return seconds
 
 
 async def _report(notes: Notes, say: Callable[[str], None]) -> None:
