@@ -47,9 +47,12 @@ def shown(run: Run | None) -> list[st.Page]:
 st.set_page_config(page_title="Relevancy Audit", page_icon=str(HERE / "icon.png"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large", icon_image=str(HERE / "icon.png"))
 page = st.navigation([HOME, *PAGES.values()], position="hidden")  # its links would drop the view: frame draws our own
-if page.url_path == "":
-    page.run()  # leads on to the front page
 try:
+    if not (person := identity.current()).may_read:
+        identity.closed(person)
+        st.stop()  # before anything is read: a picture has an address only once it was drawn for somebody
+    if page.url_path == "":
+        page.run()  # leads on to the front page
     store = store_path()
     if mirror := settings().mirror:
         frame.show_mirror(follow(mirror))

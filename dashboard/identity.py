@@ -16,6 +16,7 @@ import streamlit as st
 
 from dashboard import reviews, state
 from dashboard.settings import Settings, settings
+from dashboard.words import literal
 from storage import StoreError
 from storage.errors import line
 
@@ -30,6 +31,11 @@ class Person:
 
     name: str
     role: str
+
+    @property
+    def may_read(self) -> bool:
+        """Whether pages are shown at all."""
+        return self.role != "none"
 
     @property
     def may_review(self) -> bool:
@@ -48,14 +54,15 @@ def current() -> Person:
     name = _name(how)
     if how.auth == "none":
         return Person(name, "admin")
+    nobody = "none" if how.default_role == "none" else "reader"
     if not name:
-        return Person("", "reader")
+        return Person("", nobody)
     if name in how.admins:
         return Person(name, "admin")
     try:
         return Person(name, reviews.of(how.store).role_of(name, how.default_role))
-    except StoreError:  # who cannot be looked up may read, not write
-        return Person(name, "reader")
+    except StoreError:  # who cannot be looked up has the least that anybody has
+        return Person(name, nobody)
 
 
 def _name(how: Settings) -> str:
@@ -99,6 +106,17 @@ def panel() -> None:
             st.text(f"{person.name} ({person.role})")
         else:
             st.caption("Not logged in: you may read, not review.")
+
+
+def closed(person: Person) -> None:
+    """What somebody sees who may see nothing: the way in, or whom to ask."""
+    st.title("Relevancy Audit")
+    if person.name:
+        st.info(literal(f"You are logged in as {person.name}; an admin can give you a role."), icon=":material/lock:")
+    else:
+        st.info("Log in to see anything here.", icon=":material/lock:")
+    if settings().auth == "oidc":
+        _log_in_or_out(person)
 
 
 def why_not(person: Person) -> str:

@@ -15,6 +15,7 @@ from storage.media.files import is_url
 ENVIRONMENT = "RELEVANCY_AUDIT_STORE"
 DEFAULT = "audits"
 AUTHS = ("none", "oidc", "header")
+DEFAULT_ROLES = (*ROLES, "none")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Settings:
         auth: 'none' (people type their name), 'oidc' (``st.login``), 'header' (a reverse proxy names them).
         header: the request header that carries the name, with ``auth='header'``.
         admins: people who are admins whatever the table of roles says.
-        default_role: role of people whom the table of roles does not name, once ``auth`` is not 'none'.
+        default_role: role of people whom the table of roles does not name, once ``auth`` is not 'none'. With 'none'
+            they see nothing, and neither does who is not logged in.
     """
 
     store: Path
@@ -61,9 +63,9 @@ def parser() -> ArgumentParser:
     )
     options.add_argument(
         "--default-role",
-        choices=ROLES,
+        choices=DEFAULT_ROLES,
         default=env("RELEVANCY_AUDIT_DEFAULT_ROLE") or "reader",
-        help="role of people who have none yet, once --auth is set",
+        help="role of people who have none yet, once --auth is set; with none, only people with a role see anything",
     )
     return options
 
@@ -74,7 +76,7 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
     (``RELEVANCY_AUDIT_REVIEWS``: it may hold a password, which a command line would show to every user of the machine.)
     """
     known, _ = parser().parse_known_args(sys.argv[1:] if arguments is None else list(arguments))
-    for name, value, allowed in (("AUTH", known.auth, AUTHS), ("DEFAULT_ROLE", known.default_role, ROLES)):
+    for name, value, allowed in (("AUTH", known.auth, AUTHS), ("DEFAULT_ROLE", known.default_role, DEFAULT_ROLES)):
         if value not in allowed:  # argparse checks options, not defaults
             raise StoreError(f"RELEVANCY_AUDIT_{name} is {value!r}; it may be {', '.join(allowed)}")
     admins = [name.strip() for name in (os.environ.get("RELEVANCY_AUDIT_ADMINS") or "").split(",")]

@@ -91,7 +91,9 @@ def roles(opened: Reviews, person: Person) -> None:
         {"person": m.person, "role": m.role, "given by": m.by} for m in opened.members() if m.person not in how.admins
     ]
     st.dataframe(known, hide_index=True, height="content", alt="People and their roles")
-    st.caption(f"Everybody else who is logged in: {how.default_role}. Who is not logged in: reader.")
+    nobody = "nothing" if how.default_role == "none" else "reader"
+    everybody = "nothing" if how.default_role == "none" else how.default_role
+    st.caption(f"Everybody else who is logged in: {everybody}. Who is not logged in: {nobody}.")
     if person.may_administer:
         with st.form("give_role", clear_on_submit=True, border=True):
             left, middle = st.columns(2)
