@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL = { $(PIP) uv==0.13.9 && $(BIN)/uv pip install --quiet --python $(BIN)/python -r $(1); } || $(PIP) -r $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench bench-gpu bench-suspects bench-dashboard pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-gpu bench-suspects bench-dashboard torture load fuzz pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,16 @@ bench-dashboard: .venv/.installed-dev ## measure the dashboard on a million samp
 	$(BIN)/python benchmarks/dashboard_scale.py --make $(BENCH_STORE)
 	$(BIN)/python benchmarks/dashboard_scale.py $(BENCH_STORE) --json benchmarks/results/dashboard_scale.json
 	$(BIN)/python benchmarks/dashboard_scale.py $(BENCH_STORE) --pages --json benchmarks/results/dashboard_pages.json
+
+torture: .venv/.installed-dev ## kill jobs at random moments, a hundred times, and count what is lost (about 20 minutes)
+	$(BIN)/python -m tests.reliability.torture --kills 100 --json benchmarks/results/torture.json
+
+load: .venv/.installed-dev ## twenty browsers at the dashboard for five minutes while a job writes
+	@tests/chromium.sh
+	$(BIN)/python -m tests.reliability.load --sessions 20 --minutes 5 --json benchmarks/results/load.json
+
+fuzz: .venv/.installed-dev ## a hundred thousand broken and hostile inputs (about 20 minutes)
+	$(BIN)/python -m tests.reliability.fuzz --inputs 100000 --json benchmarks/results/fuzz.json
 
 pictures: .venv/.installed-dev ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py

@@ -40,6 +40,10 @@ WAIT_SECONDS = 1.0  # how often the progress is shown while no part ends
 REACH_SECONDS = 10.0  # to connect to the machine of `--ray-address`
 # Ray tries twenty times for 40 s each to reach a cluster: a quarter of an hour without a word.
 ATTEMPTS = ("RAY_gcs_server_port_wait_time_s", "1")
+# A process that has not come up after a minute is killed and started anew by Ray, on a busy machine for ever.
+PATIENCE = ("RAY_worker_register_timeout_seconds", "600")
+STARTS = 2  # of Ray on this machine: its own processes give each other 15 s, which a busy machine may exceed once
+PART_RETRIES = 5  # with a new worker, when one dies over a part: out of memory again and again must end
 MISSING = "--launcher ray needs Ray: pip install -r requirements-ray.txt (or leave --launcher out)"
 
 
@@ -195,7 +199,7 @@ def _workers(ray: Any, job: Prepared) -> list[Any]:
         num_cpus=min(each, cores),
         num_gpus=min(1.0, gpus / count) if gpus else 0,
         max_restarts=-1,
-        max_task_retries=-1,
+        max_task_retries=PART_RETRIES,
     )(PartWorker)
     device = "cuda" if spec.device.startswith("cuda:") else spec.device  # Ray says which one a worker sees
     given = replace(spec, launcher="local", name=job.run, device=device, ray_address=None, ray_workers=None)
@@ -214,21 +218,31 @@ def _cluster(spec: RunSpec) -> Iterator[Any]:
     if address is not None:
         _reach(address)
         os.environ.setdefault(*ATTEMPTS)
-    try:
-        ray.init(
-            address=spec.ray_address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=False if spec.ray_address is None else None,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1"}},
-        )
-    except Exception as error:  # Ray raises errors of many kinds, also of its own code
-        raise JobError(_unreachable(address, error)) from error
+    os.environ.setdefault(*PATIENCE)
+    _connect(ray, spec.ray_address, STARTS if address is None else 1)
     with redirect_stdout(sys.stderr):  # what Ray says of a dead worker must not stand before the document
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, attempts: int) -> None:
+    """Connect to the cluster at an address, or start one here. Raises `JobError` with what Ray said at last."""
+    for left in reversed(range(attempts)):
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=False if address is None else None,
+                runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_TELEMETRY": "1"}},
+            )
+            return
+        except Exception as error:  # Ray raises errors of many kinds, also of its own code
+            ray.shutdown()  # what came up of it
+            if not left:
+                raise JobError(_unreachable(os.environ.get("RAY_ADDRESS") or address, error)) from error
 
 
 def _reach(address: str) -> None:
@@ -244,7 +258,10 @@ def _reach(address: str) -> None:
 
 def _unreachable(address: str | None, error: Exception) -> str:
     if address is None:
-        return f"Ray cannot start on this machine: {one_line(error, 200)}"
+        return (
+            f"Ray cannot start on this machine: {one_line(error, 200)} (its processes give each other 15 s to start, "
+            "which a busy machine may exceed: try again, or leave --launcher out). Nothing was lost"
+        )
     return (
         f"cannot reach a Ray cluster at {address} ({one_line(error, 200)}); start one with `ray start --head`, "
         "correct --ray-address, or leave it out to start Ray on this machine. Nothing was lost"

@@ -23,6 +23,7 @@ from jobs.spec import RunSpec
 from jobs.suspects.command import find_suspects
 from jobs.suspects.spec import SuspectsSpec
 from tests.jobs.processes import Command, Start, begin, serving
+from tests.once import made_once
 
 CLASSES = ["cat", "dog", "fox"]
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -165,12 +166,17 @@ class Audited:
 
 
 @pytest.fixture(scope="session")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
+def audited() -> Audited:
     """90 scenes with planted cues, explained and searched once."""
+    folder = made_once("audited", _audit)
+    model = f"timm:local-dir:{folder / 'vit'}"
+    return Audited(folder / "data/scenes.csv", model, folder / "store", json.loads((folder / "found.json").read_text()))
+
+
+def _audit(folder: Path) -> None:
     from jobs.demo.command import SEED, WEIGHTS
     from jobs.demo.dataset import write_dataset
 
-    folder = tmp_path_factory.mktemp("audited")
     counts = dict.fromkeys(("aligned", "conflicting", "clean"), 30)
     with write_dataset(folder / "data", SEED, counts).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -186,9 +192,9 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
         ],
     )
     model = f"timm:local-dir:{shutil.copytree(WEIGHTS / 'vit', folder / 'vit')}"
-    store = folder / "store"
-    run_audit(RunSpec(str(data), model, store=str(store), workers=0, device="cpu", name="demo", part_size=16))
-    return Audited(data, model, store, find_suspects(SuspectsSpec(store=str(store))).to_json())
+    store = str(folder / "store")
+    run_audit(RunSpec(str(data), model, store=store, workers=0, device="cpu", name="demo", part_size=16))
+    (folder / "found.json").write_text(json.dumps(find_suspects(SuspectsSpec(store=store)).to_json()))
 
 
 def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:

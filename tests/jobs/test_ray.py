@@ -69,6 +69,7 @@ def same(mine: Row, other: Row) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # Ray gives up when its own processes take more than 15 s to start
 def test_two_workers_of_which_one_is_killed_make_the_same_store(data: Path, vit: str, tmp_path: Path) -> None:
     assert main(command(data, vit, tmp_path / "alone", "--workers", 0)) == 0
     words = command(data, vit, tmp_path / "ray", "--launcher", "ray", "--ray-workers", 2)
@@ -120,6 +121,7 @@ def test_without_ray_it_says_what_to_install(data: Path, vit: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_what_a_worker_refuses_is_one_line_and_leaves_no_run(tmp_path: Path) -> None:
     regions(tmp_path, "a.npz")
     for i in range(4):
