@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -52,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not verbose:
         quieten()
     try:
-        command = typer.main.get_command(app)
-        return command.main(arguments, prog_name="python -m jobs", standalone_mode=False) or 0
+        return _commands().main(arguments, prog_name="python -m jobs", standalone_mode=False) or 0
     except Interrupted as error:
         complain(str(error), kind="")
         return 130
@@ -64,6 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _show_trace(error: Exception) -> None:
+    from storage.media.secrets import shown
+
+    sys.stderr.write(shown("".join(traceback.format_exception(error))))
+
+
+@cache
+def _commands() -> Any:
+    """All commands; reading their options takes longer than most of them."""
+    return typer.main.get_command(app)
+
+
 def _message(error: Exception) -> str:
     """One line for people; for an error that nobody foresaw, a line that says so."""
     if isinstance(error, typer.TyperException):
@@ -72,6 +84,8 @@ def _message(error: Exception) -> str:
         known = sys.modules.get(module)  # a class that was never imported was never raised
         if known is not None and isinstance(error, getattr(known, name)):
             return str(error)
+    if isinstance(error, OSError) and error.filename is not None:  # the system names the file and what is wrong with it
+        return f"{error.filename}: {error.strerror}"
     return f"unexpected {type(error).__name__}: {error} (--verbose shows where)"
 
 

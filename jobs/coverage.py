@@ -38,7 +38,10 @@ def cover_of_boxes(boxes: np.ndarray, size: tuple[int, int], view: View, grid: G
 
 def parse_boxes(text: str) -> np.ndarray:
     """Boxes [n, 4] from JSON: a list of [x0, y0, x1, y1], or one such box. Raises `ValueError`."""
-    boxes = np.array(json.loads(text), dtype=np.float64)
+    try:
+        boxes = np.array(json.loads(text), dtype=np.float64)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("boxes are no table of numbers") from error
     boxes = boxes.reshape(1, 4) if boxes.shape == (4,) else boxes
     if boxes.size == 0:
         return np.zeros((0, 4))

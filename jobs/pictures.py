@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from storage.errors import line
 from storage.media import LocalFile, MediaError, Place
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ EXTENSIONS = frozenset({
     ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga",
 })
 # fmt: on
+# Pillow knows more: some, as EPS, are programs that another program runs, whatever the file is called
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses: a bomb unpacks to more memory than the machine has
 WHITE = (255, 255, 255, 255)
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF
 MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
 DRAFTED = ("JPEG", "MPO")  # formats that decode at a fraction of their size
+ROWS = 64  # of a deep picture that are scaled at a time
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture would be explained as if it were whole
@@ -47,7 +51,7 @@ class PictureError(Exception):
     """One picture file cannot be used. `reason` is short and the same for all files with the same fault."""
 
     def __init__(self, where: Where, reason: str) -> None:
-        super().__init__(f"{where}: {reason}")
+        super().__init__(line(f"{where}: {reason}"))
         self.path = str(where)
         self.reason = reason
 
@@ -139,7 +143,7 @@ def _opened(where: Where) -> Iterator[tuple[Image.Image, int]]:
             warnings.simplefilter("ignore")  # Pillow warns about half a bomb and odd EXIF: neither matters
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
-            with Image.open(file) as picture:
+            with Image.open(file, formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 yield picture, size
@@ -189,6 +193,8 @@ def _words(value: Any) -> str | None:
 
 
 def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    if picture.format == "TIFF":  # Pillow turns these itself while it decodes, and says so beforehand
+        return picture.size
     turned = picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
     return (picture.height, picture.width) if turned else picture.size
 
@@ -216,17 +222,28 @@ def _eight_bits(picture: Image.Image) -> np.ndarray:
     16-bit values (also those Pillow holds in 32) are divided by 257, floats in 0..1 multiplied by 255;
     anything else has no natural white and is stretched between its smallest and largest value.
     """
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    deep = np.asarray(picture)
+    blocks = [slice(first, first + ROWS) for first in range(0, len(deep), ROWS)]  # doubles are four times as large
+    bounds = [(float(values.min()), float(values.max())) for values in (_finite(deep[block]) for block in blocks)]
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    shift, factor = 0.0, 1.0
     if picture.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255
+        factor = 255.0
     elif picture.mode == "F" and low >= 0 and high <= 255:
         pass
     elif picture.mode != "F" and low >= 0 and high <= 65535:
-        values = values / 257
+        factor = 1 / 257
     else:
-        values = (values - low) * (255 / max(high - low, 1e-12))
-    return np.rint(values).astype(np.uint8)
+        shift, factor = low, 255 / max(high - low, 1e-12)
+    grey = np.empty(deep.shape, np.uint8)
+    for block in blocks:
+        grey[block] = np.rint((_finite(deep[block]) - shift) * factor)
+    return grey
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """As float64, with 0 in place of NaN and infinity."""
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def read_pictures(dataset: Dataset, ids: Sequence[int]) -> tuple[list[int], list[Image.Image]]:

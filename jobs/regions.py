@@ -193,12 +193,15 @@ def _boxes(raw: Raw, count: int, given: Size | None, picture: Size | None) -> np
 def _given_size(raw: Mapping[str, Any]) -> Size | None:
     """`width` and `height` of the file; RegionError for one without the other."""
     given = [raw.get("width"), raw.get("height")]
-    if given == [None, None]:
+    if all(value is None for value in given):
         return None
-    if None in given:
+    if any(value is None for value in given):
         raise RegionError("the features file has a width or a height, but not both")
-    width, height = (float(np.asarray(value).reshape(-1)[0]) for value in given)
-    if not (width >= 1 and height >= 1):
+    try:
+        width, height = (float(np.asarray(value).reshape(-1)[0]) for value in given)
+    except (ValueError, TypeError, IndexError) as error:
+        raise RegionError("width and height of the features file are no numbers") from error
+    if not (1 <= width < np.inf and 1 <= height < np.inf):
         raise RegionError("width and height of the features file are no size of a picture")
     return round(width), round(height)
 

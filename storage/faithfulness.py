@@ -14,6 +14,7 @@ from storage.columns import FAITHFULNESS_COLUMNS
 from storage.errors import StoreError
 from storage.layout import RunLayout
 from storage.lock import FileLock
+from storage.wellformed import UNREADABLE, object_of, require_columns
 
 ABOUT = b"about"
 CURVE = ("steps", "values")
@@ -147,7 +148,7 @@ def _read(run: RunLayout, damaged_is_empty: bool = False) -> tuple[list[Row], Ro
         raise StoreError(f"{run.faithfulness} cannot be read ({error.strerror or error}); it is unchanged") from error
     try:
         return _parsed(content)
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         if damaged_is_empty:
             return [], {}
         raise StoreError(
@@ -157,7 +158,8 @@ def _read(run: RunLayout, damaged_is_empty: bool = False) -> tuple[list[Row], Ro
 
 def _parsed(content: bytes) -> tuple[list[Row], Row]:
     table = pq.read_table(pa.BufferReader(content))
-    about = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
+    require_columns(table, faithfulness_schema())
+    about = object_of((table.schema.metadata or {}).get(ABOUT, b"{}"))
     names = [c.name for c in FAITHFULNESS_COLUMNS if c.required or c.name in table.column_names]
     return [_nested(row) for row in table.select(names).to_pylist()], about
 
@@ -169,5 +171,5 @@ def _nested(flat: Row) -> Row:
     row = {name: value for name, value in flat.items() if value is not None or name not in OPTIONAL}
     for name in JSON_COLUMNS:
         if name in row:
-            row[name] = json.loads(row[name])
+            row[name] = object_of(row[name])
     return {**row, "curve": curve | {name: ends for name, ends in band.items() if ends is not None}}

@@ -16,6 +16,7 @@ from storage.checksums import is_intact
 from storage.errors import UPGRADE, StoreError, StoreTooNew
 from storage.layout import RunLayout
 from storage.schema import SCHEMA_VERSION, is_version
+from storage.wellformed import check_part, check_segment
 
 STAGES = ("read", "compute", "write")
 
@@ -160,7 +161,7 @@ def _segments(run: RunLayout) -> tuple[list[SegmentManifest], list[int]]:
     found, lost = [], []
     for number in sorted(_numbers(_listing(run.segments))):
         manifest = _read(SegmentManifest, run, run.segment_manifest(number))
-        if manifest is None or _size(run.segment(number)) != manifest.bytes:
+        if manifest is None or manifest.segment != number or _size(run.segment(number)) != manifest.bytes:
             lost.append(number)
         else:
             found.append(manifest)
@@ -170,7 +171,7 @@ def _segments(run: RunLayout) -> tuple[list[SegmentManifest], list[int]]:
 def _part(run: RunLayout, index: int, verified: bool) -> tuple[PartManifest | None, str]:
     """The manifest of a part whose Parquet file is whole, or None and what is wrong with it."""
     manifest = _read(PartManifest, run, run.part_manifest(index))
-    if manifest is None:
+    if manifest is None or manifest.part != index:
         return None, "its manifest is unreadable"
     name, size = run.part(index).name, _size(run.part(index))
     if size is None:
@@ -199,7 +200,7 @@ def _read(kind: type[Manifest], run: RunLayout, path: Path) -> Manifest | None:
         content = _parsed(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
         _check_version(run, content)
         return _decoded(kind, content)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
@@ -214,7 +215,9 @@ def _decoded(kind: type[Manifest], content: dict[str, Any]) -> Manifest:
     """JSON has lists where the dataclasses have tuples."""
     contents: dict[str, Any] = {name: _tupled(value) for name, value in content["contents"].items()}
     values: dict[str, Any] = {name: _tupled(value) for name, value in content.items()}
-    return kind(**{**values, "contents": Contents(**contents)})
+    manifest = kind(**{**values, "contents": Contents(**contents)})
+    check_part(manifest) if isinstance(manifest, PartManifest) else check_segment(manifest)
+    return manifest
 
 
 def _tupled(value: Any) -> Any:

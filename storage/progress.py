@@ -10,6 +10,7 @@ from storage.layout import RunLayout
 from storage.lock import is_locked
 from storage.manifests import Snapshot, take_snapshot
 from storage.record import RunRecord
+from storage.wellformed import is_number
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,18 @@ def read_progress(run: RunLayout, record: RunRecord, snapshot: Snapshot | None =
     seen = take_snapshot(run) if snapshot is None else snapshot
     contents = seen.contents
     return Progress(
-        samples=_first(beat.get("samples"), record.dataset.get("samples")),
+        samples=_first(_number(beat, "samples"), _number(record.dataset, "samples")),
         explained=contents.samples,
         failed=contents.failed,
         parts_done=len(seen.committed),
-        parts_total=beat.get("parts_total"),
+        parts_total=_number(beat, "parts_total"),
         seconds_read=contents.seconds.get("read", 0.0),
         seconds_compute=contents.seconds.get("compute", 0.0),
         seconds_write=contents.seconds.get("write", 0.0),
-        samples_per_second=beat.get("samples_per_second"),
-        eta_seconds=beat.get("eta_seconds") if live else None,
+        samples_per_second=_number(beat, "samples_per_second"),
+        eta_seconds=_number(beat, "eta_seconds") if live else None,
         live=live,
-        updated_at=_first(beat.get("updated_at"), record.finished_at),
+        updated_at=_first(_text(beat, "updated_at"), record.finished_at),
     )
 
 
@@ -61,10 +62,21 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
+def _number(found: dict[str, Any], name: str) -> Any:
+    """A number of a file that may be damaged, None in place of anything else."""
+    value: Any = found.get(name)
+    return value if is_number(value) and value >= 0 else None
+
+
+def _text(found: dict[str, Any], name: str) -> str | None:
+    value = found.get(name)
+    return value if isinstance(value, str) else None
+
+
 def _heartbeat(run: RunLayout) -> dict[str, Any]:
     """The writer's last words; empty before the first, or when they are damaged."""
     try:
         beat = read_json(run.progress)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return beat if isinstance(beat, dict) else {}

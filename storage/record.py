@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from storage.atomic import plain_json, read_json, write_json
+from storage.columns import METADATA_TYPES
 from storage.errors import UPGRADE, SpecMismatch, StoreError, StoreTooNew
 from storage.layout import RunLayout
 from storage.schema import LATER, SCHEMA_VERSION, is_version
+from storage.wellformed import WIDEST, is_count, is_metadata
 
 STATES = ("running", "finished", "interrupted", "failed")
 _GIVEN = ("spec", "model", "dataset", "versions", "notes")
@@ -66,7 +68,7 @@ def read_record(run: RunLayout) -> RunRecord:
     try:
         content = read_json(run.record)
         record = RunRecord(**{f.name: content[f.name] for f in fields(RunRecord) if f.name in content})
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"run {run.run_id!r} has no readable {run.record}: {error}") from error
     if not is_version(record.schema_version):
         raise StoreError(
@@ -77,7 +79,25 @@ def read_record(run: RunLayout) -> RunRecord:
             f"run {run.run_id!r} in {run.folder.parent.parent} was made by a newer version (schema "
             f"{record.schema_version}); this one reads up to {SCHEMA_VERSION}: {UPGRADE}"
         )
+    wrong = next(_misshapen(record), None)
+    if wrong is not None:
+        raise StoreError(f"{run.record} is damaged: its {wrong}")
     return record
+
+
+def _misshapen(record: RunRecord) -> Iterator[str]:
+    """What of a record is not what was once written."""
+    kinds = {"run_id": str, "state": str, "created_at": str, **dict.fromkeys(("spec", "model", "dataset"), dict)}
+    for name, kind in {**kinds, "versions": dict, "notes": list}.items():
+        if not isinstance(getattr(record, name), kind):
+            yield f"{name} is {_short(getattr(record, name))}"
+    if not isinstance(record.finished_at, str | None):
+        yield f"finished_at is {_short(record.finished_at)}"
+    if not is_metadata(record.dataset.get("metadata") or [], METADATA_TYPES):
+        yield f"dataset names metadata columns that cannot be: {_short(record.dataset['metadata'])}"
+    grid = record.model.get("grid")
+    if grid is not None and not (isinstance(grid, list) and len(grid) == 2 and all(is_count(n, WIDEST) for n in grid)):
+        yield f"model has a grid of {_short(grid)}"
 
 
 def write_record(run: RunLayout, record: RunRecord) -> None:

@@ -16,6 +16,7 @@ from storage.columns import SUSPECT_COLUMNS
 from storage.errors import StoreError
 from storage.layout import RunLayout
 from storage.lock import FileLock
+from storage.wellformed import UNREADABLE, object_of, require_columns
 
 ABOUT = b"about"
 JSON_COLUMNS = ("evidence", "cue")
@@ -65,9 +66,10 @@ def read_suspects(run: RunLayout) -> Suspects:
     try:
         # at once: by its name the file would be opened twice, and it may be replaced in between
         table = pq.read_table(pa.BufferReader(run.suspects.read_bytes()))
-        about = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
-        rows = [{**row, **{name: json.loads(row[name]) for name in JSON_COLUMNS}} for row in table.to_pylist()]
-    except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
+        require_columns(table, suspect_schema())
+        about = object_of((table.schema.metadata or {}).get(ABOUT, b"{}"))
+        rows = [{**row, **{name: object_of(row[name]) for name in JSON_COLUMNS}} for row in table.to_pylist()]
+    except UNREADABLE as error:
         raise StoreError(
             f"{run.suspects} cannot be read ({error}); `python -m jobs suspects {run.run_id}` makes it anew"
         ) from error
@@ -82,10 +84,10 @@ def count_suspects(run: RunLayout) -> dict[str, int] | None:
     try:
         content = pa.BufferReader(run.suspects.read_bytes())
         rows = pq.read_table(content, columns=["status", "flagged"]).to_pylist()
-    except (OSError, pa.ArrowInvalid, ValueError):
+        verified = sum(row["status"] == "verified" for row in rows)
+        return {"suspects": len(rows), "verified": verified, "flagged": sum(row["flagged"] for row in rows)}
+    except UNREADABLE:
         return None
-    verified = sum(row["status"] == "verified" for row in rows)
-    return {"suspects": len(rows), "verified": verified, "flagged": sum(row["flagged"] for row in rows)}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from engine.errors import EngineError, UnknownName, suggestion
 from engine.models import find_adapter
 from engine.models.adapter import Adapter
 from engine.models.checkpoint import load_checkpoint, read_checkpoint
+from engine.models.folders import check_size, is_folder, read_config
 from engine.models.hub import hub_access, library_code_only
 from engine.models.pairs import PairAdapter
 from engine.models.preprocess import Preprocess, hf_preprocess, open_clip_preprocess, timm_preprocess
@@ -24,6 +24,7 @@ from engine.precision import PRECISIONS
 
 LIBRARIES = ("timm", "open_clip", "hf")
 LOCAL = "local-dir:"
+CLIP_CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,12 @@ def load_model(
     loader: Callable[[str, str, Path | None], LoadedModel] = {"timm": _timm, "open_clip": _open_clip, "hf": _hf}[
         library
     ]
-    loaded = loader(name, rest, Path(checkpoint) if checkpoint else None)
+    try:
+        loaded = loader(name, rest, Path(checkpoint) if checkpoint else None)
+    except EngineError:
+        raise
+    except Exception as error:  # the libraries check few of the values in a configuration
+        raise _not_loadable(name, checkpoint, error) from error
     try:
         loaded.model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
@@ -176,7 +182,7 @@ def _split(name: str) -> tuple[str, str]:
             raise EngineError(f"model {name!r}: a name must follow the colon, as in 'timm:vit_base_patch16_224'")
         return library, rest
     folder = Path(name)
-    if folder.is_dir():
+    if is_folder(folder):
         return _library_of(folder), str(folder.resolve())
     if colon:
         raise EngineError(f"unknown model library {library!r} in {name!r}{suggestion(library, LIBRARIES)}")
@@ -187,15 +193,12 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _library_of(folder: Path) -> str:
-    if (folder / "open_clip_config.json").is_file():
+    if (folder / CLIP_CONFIG).is_file():
         return "open_clip"
     config = folder / "config.json"
     if not config.is_file():
         raise EngineError(f"folder {folder} is not a model: it has neither open_clip_config.json nor config.json")
-    try:
-        content = json.loads(config.read_text())
-    except ValueError as error:
-        raise EngineError(f"{config} is not valid JSON: {error}") from error
+    content = read_config(config)
     if "model_type" in content:
         return "hf"
     if "architecture" in content:
@@ -212,9 +215,9 @@ def _is_timm_name(name: str) -> bool:
 def _local_folder(rest: str) -> Path | None:
     """The folder, when the name means a local one."""
     folder = Path(rest.removeprefix(LOCAL))
-    if rest.startswith(LOCAL) and not folder.is_dir():
+    if rest.startswith(LOCAL) and not is_folder(folder):
         raise EngineError(f"model folder not found: {folder}")
-    return folder if folder.is_dir() else None
+    return folder if is_folder(folder) else None
 
 
 def _timm(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
@@ -232,7 +235,9 @@ def _timm(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
         options["num_classes"] = int(weights["head.weight"].shape[0])  # a fine-tuned checkpoint has its own classes
     try:
         with torch.device("meta"):  # refuse before anything is downloaded
-            adapter = find_adapter(timm.create_model(source, pretrained=False, **options))
+            empty = timm.create_model(source, pretrained=False, **options)
+        adapter = find_adapter(empty)
+        check_size(empty, None if weights else folder, name)
         with hub_access():
             model = timm.create_model(source, pretrained=weights is None, **options)
     except EngineError:
@@ -260,6 +265,8 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     import open_clip
 
     folder = _local_folder(rest)
+    if folder is not None and (folder / CLIP_CONFIG).is_file():
+        read_config(folder / CLIP_CONFIG)
     source, tag = (f"{LOCAL}{folder}", None) if folder else _open_clip_name(rest, checkpoint)
     try:
         with hub_access(), library_code_only():
@@ -302,13 +309,17 @@ def _hf(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     import transformers
 
     folder = _local_folder(rest)
+    if folder is not None and (folder / "config.json").is_file():
+        read_config(folder / "config.json")
     source = str(folder) if folder else rest
     try:
         with hub_access(), library_code_only():
             config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
             model_class = _architecture(config, source)
             with torch.device("meta"):  # refuse before anything is downloaded
-                adapter = find_adapter(model_class(config))
+                empty = model_class(config)
+            adapter = find_adapter(empty)
+            check_size(empty, None if checkpoint else folder, name)
             model = model_class(config) if checkpoint else model_class.from_pretrained(source)
             processor = _processor(source, adapter) if _sees(adapter) else None
             words = None
@@ -391,8 +402,9 @@ def _architecture(config: Any, source: str) -> Any:
     return found
 
 
-def _not_loadable(name: str, checkpoint: Path | None, error: Exception) -> EngineError:
+def _not_loadable(name: str, checkpoint: str | Path | None, error: Exception) -> EngineError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = (lines[0] if lines else type(error).__name__)[:200]
-    hint = "" if checkpoint else "; without network, give a local folder or --checkpoint FILE"
+    local = checkpoint is not None or is_folder(Path(name.rpartition(":")[2]))
+    hint = "" if local else "; without network, give a local folder or --checkpoint FILE"
     return EngineError(f"cannot load {name!r}: {reason}{hint}")

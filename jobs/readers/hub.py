@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from jobs.errors import JobError
 from jobs.readers.dataset import ROLES, Dataset
 from jobs.readers.hub_pictures import arrow_pictures, parquet_pictures
-from jobs.readers.tables import as_strings, as_typed
+from jobs.readers.tables import as_strings, as_typed, refuse_repeats
 from storage.media.files import open_file, size_and_stamp
 from storage.media.rows import is_pictures, open_arrow, picture_column
 
@@ -51,20 +51,41 @@ def read_saved(root: Path) -> Dataset:
     splits = _json(root / "dataset_dict.json").get("splits") if (root / "dataset_dict.json").is_file() else None
     digest, parts = hashlib.sha256(), []
     features: dict[str, Any] = {}
+    if splits is not None and not (isinstance(splits, list) and all(isinstance(split, str) for split in splits)):
+        raise JobError(f"{root / 'dataset_dict.json'} names no splits: {str(splits)[:60]}")
     for split in [None] if splits is None else splits:
         folder = root if split is None else root / Path(str(split)).name
         state = _json(folder / "state.json")
         info = folder / "dataset_info.json"
-        features = features or (_json(info).get("features") or {} if info.is_file() else {})
-        for file in state.get("_data_files") or []:
-            name = os.path.normpath(f"{split or '.'}/{file['filename']}")
+        features = features or (_object(_json(info).get("features")) if info.is_file() else {})
+        for file in _data_files(state, folder):
+            name = os.path.normpath(f"{split or '.'}/{file}")
             if name.startswith(("/", "..")):
                 raise JobError(f"{root} is no saved dataset: its state.json names {name}, which lies outside it")
             digest.update(repr((name, state.get("_fingerprint"), _size(root / name))).encode())
-            parts.append(_arrow_part(root, name, split or state.get("_split")))
+            parts.append(_arrow_part(root, name, split or _text(state.get("_split"))))
     if not parts:
         raise JobError(f"{root} is a saved dataset without data files (state.json names none)")
     return _dataset(root, "saved dataset", digest.hexdigest(), parts, features)
+
+
+def _data_files(state: dict[str, Any], folder: Path) -> list[str]:
+    """The names of the files that hold the rows."""
+    listed = state.get("_data_files") or []
+    named = [_object(file).get("filename") for file in listed] if isinstance(listed, list) else [None]
+    names = [name for name in named if isinstance(name, str) and "\0" not in name]
+    if len(names) < len(named):
+        raise JobError(f"{folder / 'state.json'} does not name its files: {str(listed)[:60]}")
+    return names
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object, empty in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def read_parquet_files(root: Path | str, names: Sequence[str], fingerprint: str | None = None) -> Dataset:
@@ -84,6 +105,7 @@ def _arrow_part(root: Path, name: str, split: str | None) -> Part:
         table = open_arrow(str(root / name))
     except (OSError, pa.ArrowException) as error:
         raise JobError(f"cannot read {root / name}: {' '.join(str(error).split())[:200]}") from error
+    refuse_repeats(table.schema.names, name)
     column = _picture_column(table.schema, name)
     kept, skipped = _kept(table.schema, column)
     pictures, paths = arrow_pictures(table.column(column), name)
@@ -96,6 +118,7 @@ def _parquet_part(root: Path | str, name: str, several: bool) -> Part:
     try:
         with open_file(_address(root, name)) as opened:
             file = pq.ParquetFile(opened)
+            refuse_repeats(file.schema_arrow.names, name)
             column = _picture_column(file.schema_arrow, name)
             kept, skipped = _kept(file.schema_arrow, column)
             pictures, paths = parquet_pictures(file, column, name)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from jobs.errors import JobError, nearest
 from jobs.readers.dataset import ROLES, Dataset
 from jobs.readers.hub import read_parquet_files
-from jobs.readers.tables import as_strings, as_typed, read_csv, read_jsonl, read_parquet
+from jobs.readers.tables import as_strings, as_typed, read_csv, read_jsonl, read_parquet, refuse_repeats
 from storage.media import http, is_url, joined, locate, origin
 from storage.media.files import filesystem, scheme_of
 from storage.media.naming import as_path
@@ -47,9 +47,7 @@ def read_manifest(path: Path, root: str | None = None) -> Dataset:
         return read_parquet_files(path.parent, [path.name], _fingerprint(path))
     table = _read(path)
     names = [name.strip() for name in table.column_names]
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise JobError(f"{path.name} has two columns named '{twice[0]}'")
+    refuse_repeats(names, path.name)
     columns = dict(zip(names, (column.combine_chunks() for column in table.columns), strict=True))
     if "image" not in columns and "text" not in columns:
         raise _no_image(path, names)

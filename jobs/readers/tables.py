@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jobs.errors import JobError
 
 WHOLE = r"^-?(0|[1-9][0-9]{0,17})$"  # no leading zeros: a postcode is a name, not a number
 DECIMAL = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|^[nN]a[nN]$"
+EXACT = 2.0**53  # below it every whole number is a double
 BOOLEANS = ("true", "false")
 
 
@@ -120,6 +122,7 @@ def read_parquet(path: Path) -> pa.Table:
     place stands where a worker finds them, `rows.parquet#12` (see `jobs.regions`).
     """
     schema = pq.read_schema(path)
+    refuse_repeats(schema.names, path.name)
     vectors = "features" in schema.names and _is_list(schema.field("features").type)
     left_out = ("features", "boxes", "normalized_boxes") if vectors else ()
     table = pq.read_table(path, columns=[name for name in schema.names if name not in left_out], use_threads=False)
@@ -127,6 +130,13 @@ def read_parquet(path: Path) -> pa.Table:
         return table
     count = pq.read_metadata(path).num_rows
     return table.append_column("features", pa.array([f"{path.name}#{row}" for row in range(count)], pa.string()))
+
+
+def refuse_repeats(names: Sequence[str], where: str) -> None:
+    """`JobError` for a table with two columns of one name: nobody can say which is meant."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise JobError(f"{where} has two columns named '{twice[0]}'")
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -139,7 +149,9 @@ def as_strings(column: pa.Array, where: str) -> pa.Array:
     if pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise JobError(f"{where} holds {kind}, expected text (paths, not the pictures themselves)")
     if pa.types.is_floating(kind):  # a column of whole numbers with gaps, as pandas writes it
-        whole = pc.all(pc.equal(column, pc.floor(column)), min_count=0).as_py()
+        column = column.cast(pa.float64())
+        small = pc.less(pc.abs(column), EXACT)  # infinity is no whole number, and NaN is not less than anything
+        whole = pc.all(pc.and_(small, pc.equal(column, pc.floor(column))), min_count=0).as_py()
         column = column.cast(pa.int64()) if whole else column
     text = as_typed(column) if not pa.types.is_string(column.type) else column
     text = text if pa.types.is_string(text.type) else text.cast(pa.string())

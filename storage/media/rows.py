@@ -46,14 +46,17 @@ def read_bytes(table: str, row: int) -> bytes:
 def open_arrow(path: str) -> pa.Table:
     """The rows of an Arrow file (a stream, as `save_to_disk` writes it, or a file), in a memory map; nothing is copied.
 
-    Raises OSError or pa.ArrowException.
+    Offsets are checked, since Arrow believes the file: a damaged one would be read beyond its end. Of the pictures
+    that takes their offsets alone. Raises OSError or pa.ArrowException.
     """
     mapped = pa.memory_map(path)
     try:
-        return pa.ipc.open_stream(mapped).read_all()
+        table = pa.ipc.open_stream(mapped).read_all()
     except pa.ArrowInvalid:
         mapped.seek(0)
-        return pa.ipc.open_file(mapped).read_all()
+        table = pa.ipc.open_file(mapped).read_all()
+    table.validate(full=True)
+    return table
 
 
 def _from_arrow(table: str, row: int) -> bytes | None:

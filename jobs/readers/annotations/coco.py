@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from jobs.errors import JobError
-from jobs.readers.annotations.files import existing, list_of, read_json, require_some, value_of
+from jobs.pictures import MAX_PIXELS
+from jobs.readers.annotations.files import (
+    existing,
+    is_number,
+    list_of,
+    name_of,
+    read_json,
+    require_some,
+    text_of,
+    value_of,
+)
 from jobs.readers.annotations.masks import MaskFolder
 from jobs.readers.annotations.rle import decoded
 from jobs.readers.annotations.table import Row, Rows
@@ -70,7 +80,7 @@ def read_captions(paths: Sequence[str], masks: MaskFolder) -> Rows:
     images = _images(content, file.name)
     found = Rows()
     for entry in list_of(content, "annotations", file.name):
-        image = images.get(value_of(entry, "image_id", f"{file.name}: a caption"))
+        image = images.get(name_of(entry, "image_id", f"{file.name}: a caption"))
         if image is None:
             found.skipped["its picture is not listed"] += 1
             continue
@@ -83,8 +93,8 @@ def read_captions(paths: Sequence[str], masks: MaskFolder) -> Rows:
 def _images(content: Any, name: str) -> dict[int, dict[str, Any]]:
     entries = list_of(content, "images", name)
     for entry in entries:
-        value_of(entry, "id", f"{name}: an image")
-        value_of(entry, "file_name", f"{name}: an image")
+        name_of(entry, "id", f"{name}: an image")
+        text_of(entry, "file_name", f"{name}: an image")
     return {entry["id"]: entry for entry in entries}
 
 
@@ -94,26 +104,40 @@ def _instances(file: Path, folder: Path) -> tuple[dict[int, dict[str, Any]], dic
     images = _images(content, file.name)
     require_some((image["file_name"] for image in images.values()), folder, file.name)
     names = {
-        value_of(entry, "id", f"{file.name}: a category"): value_of(entry, "name", f"{file.name}: a category")
+        name_of(entry, "id", f"{file.name}: a category"): str(value_of(entry, "name", f"{file.name}: a category"))
         for entry in list_of(content, "categories", file.name)
     }
     by_image: dict[int, list[Instance]] = defaultdict(list)
     for instance in list_of(content, "annotations", file.name):
-        for key in ("image_id", "category_id", "bbox", "segmentation"):
+        for key in ("image_id", "category_id"):
+            name_of(instance, key, f"{file.name}: an instance")
+        for key in ("bbox", "segmentation"):
             value_of(instance, key, f"{file.name}: an instance")
         if instance["category_id"] not in names:
             raise JobError(f"{file.name}: an instance is of category {instance['category_id']}, which is not listed")
-        if not isinstance(instance["bbox"], list) or len(instance["bbox"]) != 4:
+        if not _is_box(instance["bbox"]):
             raise JobError(f"{file.name}: a bbox is not [x, y, width, height]: {str(instance['bbox'])[:60]}")
         by_image[instance["image_id"]].append(instance)
     return images, names, by_image
+
+
+def _is_box(found: Any) -> bool:
+    return isinstance(found, list) and len(found) == 4 and all(is_number(value) for value in found)
+
+
+def _size(image: dict[str, Any], file: str) -> list[int]:
+    """Height and width of a picture, which its masks are made as large as."""
+    size = [value_of(image, side, f"{file}: an image") for side in ("height", "width")]
+    if not all(isinstance(side, int) and side > 0 for side in size) or size[0] * size[1] > MAX_PIXELS:
+        raise JobError(f"{file}: an image of height {str(size[0])[:20]} and width {str(size[1])[:20]} cannot be")
+    return size
 
 
 def _objects(instances: list[Instance], image: dict[str, Any], stem: str, masks: MaskFolder, file: str) -> Row:
     """Boxes as corners, and the path of the joint mask."""
     single = [instance for instance in instances if not instance.get("iscrowd")]
     boxes = [[x, y, x + w, y + h] for x, y, w, h in (instance["bbox"] for instance in single)]
-    size = [value_of(image, side, f"{file}: an image") for side in ("height", "width")]
+    size = _size(image, file)
     whole = _joint(single, size)
     crowds = _joint([instance for instance in instances if instance.get("iscrowd")], size)
     return {"boxes": boxes or None, **masks.columns(masks.write(stem, whole, crowds))}

@@ -10,6 +10,8 @@ from typing import Any
 from jobs.errors import JobError, nearest, one_line
 from jobs.pictures import EXTENSIONS
 
+LARGEST = 1e15  # of a coordinate or a score: what is above it, infinity too, is no measurement
+
 
 def existing(path: str | Path, what: str, *, folder: bool = False) -> Path:
     """`path` when it is a file (or a folder); else `JobError` that offers what lies beside it."""
@@ -47,6 +49,27 @@ def value_of(entry: Any, key: str, where: str) -> Any:
         )
         raise JobError(f"{where} has no '{key}'{hint}")
     return entry[key]
+
+
+def name_of(entry: Any, key: str, where: str) -> Any:
+    """`entry[key]`, by which entries are found: a number or a text, else `JobError`."""
+    found = value_of(entry, key, where)
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise JobError(f"{where}: '{key}' is neither a number nor a text: {str(found)[:60]}")
+    return found
+
+
+def text_of(entry: Any, key: str, where: str) -> str:
+    """`entry[key]` as it must be for the name of a file: a text, else `JobError`."""
+    found = value_of(entry, key, where)
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise JobError(f"{where}: '{key}' is no text: {str(found)[:60]}")
+    return found
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def list_of(content: Any, key: str, where: str) -> list[Any]:

@@ -26,7 +26,10 @@ def encoded(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 def decoded(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The same as bool [height, width]."""
-    return rle.decode(encoded(segmentation, height, width)).astype(bool)
+    try:
+        return rle.decode(encoded(segmentation, height, width)).astype(bool)
+    except (TypeError, ValueError) as error:
+        raise JobError(f"run lengths do not fit a picture of {height} x {width}: {str(segmentation)[:60]}") from error
 
 
 def packed(mask: np.ndarray) -> dict[str, Any]:

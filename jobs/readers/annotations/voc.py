@@ -66,7 +66,10 @@ def _names(root: Path, split: str | None) -> list[str]:
     lists = {path.stem: path for kind in reversed(SETS) for path in (root / "ImageSets" / kind).glob("*.txt")}
     if split not in lists:
         raise unknown("split", split, lists)
-    lines = (line.split() for line in lists[split].read_text(encoding="utf-8").splitlines())
+    try:
+        lines = [line.split() for line in lists[split].read_text(encoding="utf-8").splitlines()]
+    except (ValueError, OSError) as error:
+        raise JobError(f"{lists[split]} is no list of names: {one_line(error, 100)}") from error
     return [parts[0] for parts in lines if parts]
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import JobError
-from jobs.readers.annotations.files import existing, list_of, read_json, require_some, value_of
+from jobs.readers.annotations.files import (
+    existing,
+    is_number,
+    list_of,
+    name_of,
+    read_json,
+    require_some,
+    text_of,
+    value_of,
+)
 from jobs.readers.annotations.masks import MaskFolder
 from jobs.readers.annotations.table import Rows
 from jobs.readers.annotations.vqa_score import soft_scores
@@ -27,12 +36,12 @@ def read_vqa(paths: Sequence[str], masks: MaskFolder) -> Rows:
     questions, content = read_json(questions_file), read_json(answers_file)
     subtype = _subtype(content, questions, answers_file.name)
     answered = {
-        value_of(entry, "question_id", f"{answers_file.name}: an annotation"): entry
+        name_of(entry, "question_id", f"{answers_file.name}: an annotation"): entry
         for entry in list_of(content, "annotations", answers_file.name)
     }
     found = Rows()
     for entry in list_of(questions, "questions", questions_file.name):
-        number = value_of(entry, "question_id", f"{questions_file.name}: a question")
+        number = name_of(entry, "question_id", f"{questions_file.name}: a question")
         answers = answered.get(number)
         if answers is None:
             found.skipped["question without answers"] += 1
@@ -73,9 +82,9 @@ def read_lxmert(paths: Sequence[str], masks: MaskFolder) -> Rows:
         raise JobError(f"{file.name} is no list of questions; files of visualqa.org are of the kind 'vqa'")
     found = Rows()
     for entry in content:
-        image = str(value_of(entry, "img_id", f"{file.name}: a question"))
+        image = text_of(entry, "img_id", f"{file.name}: a question")
         scores = entry.get("label") or {}
-        if not isinstance(scores, dict):
+        if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
             raise JobError(f"{file.name}: 'label' of a question is not {{answer: score}}")
         found.rows.append(
             {

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import faulthandler
 import multiprocessing
-import pickle
 import resource
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.reliability.fuzz.registry import targets
-from tests.reliability.fuzz.trying import Tally, threads_off, try_many
+from tests.reliability.fuzz.registry import find
+from tests.reliability.fuzz.trying import FAILED, Tally, threads_off, try_many
 
 HANGS_AFTER = 300.0  # seconds without an answer of a process, for a chunk that takes some ten
 MOST_MEMORY = 12 * 2**30  # bytes of address space of a process: what asks for more ends in a MemoryError
@@ -48,9 +48,10 @@ class Hand:
     def died(self) -> Tally:
         """The chunk's result when the process is gone: a failure of the input it was at."""
         self.process.join()
-        case = pickle.loads(self.journal.read_bytes()) if self.journal.exists() else "none was begun"  # our own file
-        problem = f"the process ended with code {self.process.exitcode}"
-        return Tally(inputs=1, failures=[{"input": case, "problem": problem}])
+        case = self.journal.read_text() if self.journal.exists() else "none was begun"
+        tally = Tally(inputs=1, outcomes=Counter({FAILED: 1}))
+        tally.fail(case, f"the process ended with code {self.process.exitcode}")
+        return tally
 
     def hangs(self) -> bool:
         return self.chunk is not None and time.monotonic() - self.since > HANGS_AFTER
@@ -99,9 +100,10 @@ def tallies(chunks: Sequence[Chunk], processes: int, go_on: Callable[[], bool]) 
 def _serve(link: Connection, journal: Path) -> None:
     """The life of a process: chunks in, tallies out."""
     threads_off()
+    tempfile.tempdir = str(journal.parent)  # a process that is killed leaves nothing behind
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     while True:
         chunk: Chunk = link.recv()
-        link.send(try_many(targets()[chunk.target], chunk.count, chunk.number, journal, pinned=chunk.number == 0))
+        link.send(try_many(find(chunk.target), chunk.count, chunk.number, journal, pinned=chunk.number == 0))

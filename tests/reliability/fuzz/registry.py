@@ -1,4 +1,4 @@
-"""All targets: every module beside this one that has a `TARGET`, or several in `TARGETS`."""
+"""All targets: every module beside this one that has a `TARGET`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from pathlib import Path
 from tests.reliability.fuzz.target import Target
 
 PACKAGE = __name__.rpartition(".")[0]
+HERE = Path(__file__).parent
 
 
 @cache
 def targets() -> dict[str, Target]:
     """By name, in the order of their modules."""
-    found: dict[str, Target] = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if module.name.startswith("__"):
-            continue
-        loaded = importlib.import_module(f"{PACKAGE}.{module.name}")
-        for target in (*getattr(loaded, "TARGETS", ()), *([loaded.TARGET] if hasattr(loaded, "TARGET") else ())):
-            assert target.name not in found, f"two targets are called {target.name}"
-            found[target.name] = target
-    return found
+    modules = (module.name for module in pkgutil.iter_modules([str(HERE)]) if not module.name.startswith("__"))
+    found = [target for target in map(_of_module, modules) if target is not None]
+    names = [target.name for target in found]
+    assert len(set(names)) == len(names), f"two targets have one name: {names}"
+    return {target.name: target for target in found}
+
+
+def find(name: str) -> Target:
+    """One target; the module that is called like it is looked into first, which spares the imports of all others."""
+    own = _of_module(name) if (HERE / f"{name}.py").exists() else None
+    return own if own is not None and own.name == name else targets()[name]
+
+
+def _of_module(name: str) -> Target | None:
+    target = getattr(importlib.import_module(f"{PACKAGE}.{name}"), "TARGET", None)
+    return target if isinstance(target, Target) else None

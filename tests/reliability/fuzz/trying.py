@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
+import re
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,17 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.reliability.fuzz.target import REFUSED, RIGHT, Target
 
+FAILED = "failed"
 LONGEST_INPUT = 2000  # characters of a failing input in the report
+QUIET = settings(
+    deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False
+)
 
 
 @dataclass
 class Tally:
-    """How the inputs of one target ended. `failures` are {"input", "problem"}, shrunk; `slowest` is in seconds."""
+    """How the inputs of one target ended. `failures` are {"input", "problem"}, of each kind the shortest input that was
+    met; `slowest` is in seconds."""
 
     inputs: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -28,75 +32,69 @@ class Tally:
     seconds: float = 0.0
     slowest: float = 0.0
 
+    def fail(self, case: str, problem: str) -> None:
+        """Note a failure, unless one of its kind with a shorter input is known."""
+        kinds = {_kind(failure["problem"]): failure for failure in self.failures}
+        known = kinds.get(_kind(problem))
+        if known is None:
+            self.failures.append({"input": case, "problem": problem})
+        elif len(case) < len(known["input"]):
+            known.update(input=case, problem=problem)
+
     def add(self, other: Tally) -> None:
+        """Sum up with what another process found."""
         self.inputs += other.inputs
         self.outcomes.update(other.outcomes)
-        known = {failure["problem"] for failure in self.failures}
-        self.failures += [failure for failure in other.failures if failure["problem"] not in known]
+        for failure in other.failures:
+            self.fail(failure["input"], failure["problem"])
         self.seconds += other.seconds
         self.slowest = max(self.slowest, other.slowest)
 
     def row(self) -> dict[str, Any]:
         """As a row of the report."""
-        row = asdict(self) | {"outcomes": None, RIGHT: self.outcomes[RIGHT], REFUSED: self.outcomes[REFUSED]}
+        row = asdict(self) | {
+            RIGHT: self.outcomes[RIGHT],
+            REFUSED: self.outcomes[REFUSED],
+            FAILED: self.outcomes[FAILED],
+        }
         return {k: round(v, 2) if isinstance(v, float) else v for k, v in row.items() if k != "outcomes"}
 
 
+def _kind(problem: str) -> str:
+    """What is alike in problems of one cause: the words before anything quoted, without numbers."""
+    return re.sub(r"['\"{\[(].*|\d+", "", problem)[:120]
+
+
 def try_many(target: Target, count: int, number: int, journal: Path | None = None, pinned: bool = True) -> Tally:
-    """`count` inputs of `target`, the same for the same `number`; a failing one is shrunk and ends the call.
+    """`count` inputs of `target`, the same for the same `number`, and the pinned ones if wanted.
 
     With a `journal` every input is written there before it is tried, so that whoever started this process knows the one
     that it died of.
     """
     tally, start = Tally(), time.perf_counter()
-    check = _counted(target.check, tally, journal)
-    for case in target.pinned if pinned else ():
-        _keep_failure(tally, lambda case=case: check(case))  # type: ignore[misc]
 
-    last: list[Any] = [None]
-
-    @seed(number)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        report_multiple_bugs=False,
-        print_blob=False,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(target.strategy())
-    def explore(case: Any) -> None:
-        last[0] = case
-        check(case)
-
-    _keep_failure(tally, explore, last)
-    tally.seconds = time.perf_counter() - start
-    return tally
-
-
-def _counted(check: Callable[[Any], str], tally: Tally, journal: Path | None) -> Callable[[Any], str]:
-    def counted(case: Any) -> str:
+    def attempt(case: Any) -> None:
+        shown = repr(case)
         if journal is not None:
-            journal.write_bytes(pickle.dumps(repr(case)[:LONGEST_INPUT]))
+            journal.write_text(shown[:LONGEST_INPUT], encoding="utf-8", errors="backslashreplace")
         tally.inputs += 1
         begun = time.perf_counter()
-        outcome = check(case)
-        tally.slowest = max(tally.slowest, time.perf_counter() - begun)
-        assert outcome in (RIGHT, REFUSED), outcome
+        try:
+            outcome = target.check(case)
+            assert outcome in (RIGHT, REFUSED), outcome
+        except AssertionError as error:
+            outcome = FAILED
+            tally.fail(shown[:LONGEST_INPUT], str(error)[:LONGEST_INPUT])
         tally.outcomes[outcome] += 1
-        return outcome
+        tally.slowest = max(tally.slowest, time.perf_counter() - begun)
 
-    return counted
-
-
-def _keep_failure(tally: Tally, work: Callable[[], Any], last: list[Any] | None = None) -> None:
-    """Run `work`; what it raises is a failure of the input tried last (hypothesis ends with the smallest)."""
-    try:
-        work()
-    except AssertionError as error:
-        case = last[0] if last else "a pinned input"
-        tally.failures.append({"input": repr(case)[:LONGEST_INPUT], "problem": str(error)[:LONGEST_INPUT]})
+    for case in target.pinned if pinned else ():
+        attempt(case)
+    # inputs are not shrunk here: going on finds every kind of failure, and short inputs come by themselves
+    every = seed(number)(settings(QUIET, max_examples=count)(given(target.strategy())(attempt)))
+    every()
+    tally.seconds = time.perf_counter() - start
+    return tally
 
 
 def threads_off() -> None:
