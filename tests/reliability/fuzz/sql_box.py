@@ -83,7 +83,8 @@ def strategy() -> st.SearchStrategy[str]:
     filled = st.builds(_filled, wrapped, st.sampled_from(PATHS), st.sampled_from(settings), st.integers(0, 3000))
     strange = st.builds(_disturbed, filled, st.floats(0, 1), texts)
     deep = st.builds(lambda d, n: "SELECT " + d[0] * n + d[1] + d[2] * n, st.sampled_from(DEEP), st.integers(1, 700))
-    light = st.one_of(filled, filled, filled, _disguised(filled), strange, texts, deep)
+    simple = st.builds("SELECT {} FROM {}".format, easy, plain)
+    light = st.one_of(simple, _disguised(simple), filled, filled, filled, _disguised(filled), strange, texts, deep)
     return st.integers(0, 999).flatmap(lambda n: st.sampled_from(HEAVY) if n < 3 else light)
 
 
