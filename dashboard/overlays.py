@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageOps
 from dashboard import colormaps
 from dashboard.boxes import STRONGEST, STRONGEST_ON_TILES, Box, RegionMap, is_tile, outline, owners
 
-PAINTER_VERSION = 2  # part of every cache key: raise it when the same input gives another picture
+PAINTER_VERSION = 3  # part of every cache key: raise it when the same input gives another picture
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 MODES = ("overlay", "original", "map")
 MAX_PIXELS = 200_000_000  # refuse decompression bombs
@@ -178,10 +178,21 @@ def notice(text: str, side: int, theme: str = "light") -> Image.Image:
     return tile
 
 
+def is_picture(file: BinaryIO) -> bool:
+    """Whether a file begins as a picture does."""
+    file.seek(0)
+    try:
+        with Image.open(file):
+            return True
+    except Exception:  # Pillow raises many kinds
+        return False
+
+
 def encode(picture: Image.Image, quality: int = 85) -> bytes:
-    """JPEG bytes without colour subsampling, which would smear the edges of a colour map."""
+    """JPEG bytes of the pixels alone: no EXIF, comment or profile that the file may have had, and without colour
+    subsampling, which would smear the edges of a colour map."""
     buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0, exif=b"", comment=b"", icc_profile=b"")
     return buffer.getvalue()
 
 

@@ -59,9 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         if verbose:
-            traceback.print_exception(error)
+            _show_trace(error)
         complain(_message(error))
         return 2
+
+
+def _show_trace(error: Exception) -> None:
+    from storage.media.secrets import shown
+
+    sys.stderr.write(shown("".join(traceback.format_exception(error))))
+
+
+@cache
+def _commands() -> Any:
+    """All commands; reading their options takes longer than most of them."""
+    return typer.main.get_command(app)
 
 
 def _show_trace(error: Exception) -> None:

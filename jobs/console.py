@@ -13,21 +13,23 @@ MOST_REASONS = 3
 
 def emit_json(document: Any) -> None:
     """The only thing `--json` puts on stdout."""
-    json.dump(document, sys.stdout, indent=2, default=str, ensure_ascii=False)
-    say("")
+    say(json.dumps(document, indent=2, default=str, ensure_ascii=False))
 
 
 def complain(message: str, kind: str = "error: ") -> None:
     """One line on stderr, whatever the message holds."""
     from storage.errors import line  # `--help` need not wait for the store
+    from storage.media.secrets import shown
 
-    sys.stderr.write(f"{kind}{line(message)}\n")
+    sys.stderr.write(f"{kind}{shown(line(message))}\n")
     sys.stderr.flush()
 
 
 def say(text: str) -> None:
-    """Lines for people on stdout."""
-    sys.stdout.write(f"{text}\n")
+    """Lines for people on stdout, without the passwords and keys of addresses in them."""
+    from storage.media.secrets import shown
+
+    sys.stdout.write(f"{shown(text)}\n")
     sys.stdout.flush()
 
 

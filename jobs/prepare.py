@@ -29,6 +29,7 @@ from jobs.reference import shuffled_scores
 from jobs.spec import MAX_DETECTIONS, THRESHOLD, RunSpec, identity, run_id
 from jobs.targets import Target, parse_target
 from storage import Store, UnknownRun, metadata_column_names
+from storage.media.secrets import shown
 
 REGIONS = 36  # the usual number of region features per picture
 PACKAGES = ("torch", "timm", "transformers", "open_clip_torch", "numpy", "pillow", "duckdb", "pyarrow")
@@ -129,7 +130,7 @@ def prepare(intake: Intake) -> Prepared:
         "model": card,
         "dataset": _described(dataset, metadata),
         "versions": _versions(),
-        "notes": [*dataset.notes, *labels.notes, *labels.warnings, *remarks],
+        "notes": [shown(note) for note in (*dataset.notes, *labels.notes, *labels.warnings, *remarks)],
     }
     warnings = (*dataset.notes, *labels.warnings, *remarks)
     return Prepared(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import JobError, unknown
 from storage.media import is_url
+from storage.media.secrets import without_key
 
 if TYPE_CHECKING:
     from jobs.prompts import Prompts
@@ -102,7 +103,7 @@ class RunSpec:
     def options(self) -> dict[str, Any]:
         """The options that do not change results, for the record: a run may go on with other ones."""
         return {
-            "data": self.data if is_url(self.data) else str(Path(self.data).absolute()),
+            "data": without_key(self.data) if is_url(self.data) else str(Path(self.data).absolute()),
             "checkpoint": self.checkpoint,
             "part_size": self.part_size,
             "batch_size": self.batch_size,
@@ -158,7 +159,8 @@ def run_id(spec: RunSpec, chosen: dict[str, Any]) -> str:
     if spec.name is not None:
         return spec.name
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-    words = [_data_word(Path(spec.data).absolute()), _model_word(spec.model), spec.method]
+    data = spec.data.partition("?")[0] if is_url(spec.data) else spec.data
+    words = [_data_word(Path(data).absolute()), _model_word(spec.model), spec.method]
     return "-".join([*(re.sub(r"[^A-Za-z0-9_.]+", "-", word).strip("-.")[:WORD] for word in words), digest])
 
 

@@ -376,7 +376,20 @@ def attach(
             cursor.execute(f"ATTACH IF NOT EXISTS {literal(path)} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
             raise StoreError(mend(run, Path(path), _first_line(error))) from error
+    _refuse_views(cursor, run, segments)
     return _tables_of(cursor, segments)
+
+
+def _refuse_views(cursor: duckdb.DuckDBPyConnection, run: RunLayout, segments: Mapping[str, SegmentManifest]) -> None:
+    """StoreError for a segment with views. Jobs write tables alone; a view runs whatever somebody wrote into it,
+    say a look at a link that lies in the run's folder and leads out of it."""
+    if not segments:
+        return
+    views = cursor.execute("SELECT database_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    for alias, view in views:
+        if alias in segments:
+            path = run.segment(segments[alias].segment)
+            raise StoreError(f"segment {path} holds a view ({view!r}), which no job writes: it is not read")
 
 
 def _first_line(error: Exception) -> str:

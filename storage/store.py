@@ -10,6 +10,7 @@ from storage.atomic import check_writable, read_json
 from storage.errors import StoreError, UnknownRun, suggest
 from storage.layout import RUN_ID, RunLayout, StoreLayout
 from storage.media.files import is_url
+from storage.media.secrets import has_password, shown
 from storage.migrations import check_version, migrate, repair
 from storage.reader import RunReader
 from storage.record import RunRecord, read_record
@@ -21,6 +22,11 @@ from storage.writer import SEAL_EVERY, RunWriter
 
 def mirror_of(address: str | Path) -> Mirror | None:
     """The mirror of a store at a URL; None for a folder."""
+    if has_password(str(address)):
+        raise StoreError(
+            f"the address {shown(str(address))} of a store holds a password, which would stand in logs and on pages; "
+            "give it as the service's own settings do (~/.aws/credentials, an environment variable)"
+        )
     return Mirror(str(address)) if is_url(str(address)) else None
 
 

@@ -14,6 +14,7 @@ from dashboard.selection import state_to_params
 from dashboard.settings import store_path
 from dashboard.words import literal
 from storage import StoreError
+from storage.media.secrets import shown as without_keys
 
 LINKS = (
     ("samples", "Samples", ":material/grid_view:"),
@@ -118,7 +119,7 @@ def failures(run: Run) -> None:
         alt="Failures by reason",
         column_config={"reason": text("Reason", width="large"), "n": number("Samples", format="localized")},
     )
-    rows = run.failures()
+    rows = [{**row, "uri": without_keys(str(row["uri"]))} for row in run.failures()]
     with st.expander(f"Failed samples ({sum(c['n'] for c in counts):,})", icon=":material/list:"):
         st.dataframe(
             rows,

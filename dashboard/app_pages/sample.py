@@ -14,6 +14,7 @@ from dashboard.samples import chips, saved, similar, tagging
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.tiles import MissingPicture
 from storage import ColumnInfo, SampleQuery, StoreError
+from storage.media.secrets import shown as without_keys
 
 SIDE = 900  # pixels of the longer side of the large picture
 MAX_TARGETS = 3  # side by side
@@ -100,7 +101,7 @@ def heading(sample: Row, main: Row) -> None:
             st.badge("right", icon=":material/check_circle:", color="green")
         elif main.get("correct") is not None:
             st.badge("wrong", icon=":material/cancel:", color="red")
-        st.text(clip(str(sample["uri"]), 160), width="content")
+        st.text(clip(without_keys(str(sample["uri"])), 160), width="content")
 
 
 def why(row: Row, sample: Row, class_names: Sequence[str] | None) -> str:
@@ -168,7 +169,9 @@ def picture(run: Run, sample: Row, row: Row, relevancy: Any, chosen: Selection, 
         jpeg, size = tiles.large(run, {**sample, **row}, relevancy, chosen.look, SIDE)
     except MissingPicture as problem:
         st.warning(
-            words.literal(f"{sample['uri']}: {problem}."), title="No picture to show", icon=":material/broken_image:"
+            words.literal(without_keys(f"{sample['uri']}: {problem}.")),
+            title="No picture to show",
+            icon=":material/broken_image:",
         )
         return
     layer = tiles.laid_out(run, sample, relevancy)

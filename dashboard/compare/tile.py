@@ -12,6 +12,7 @@ from dashboard.data import Row, Run
 from dashboard.samples.tile import verdict
 from dashboard.selection import Selection, clip, link, state_to_params
 from dashboard.words import literal, shown, tinted
+from storage.media.secrets import shown as without_keys
 
 PIECES = 60  # words of a text
 SHARES = {"mask_share": "object", "box_share": "object", "border_share": "border"}
@@ -39,7 +40,7 @@ def draw(
 def named(row: Row) -> str:
     """Number and true class of the sample, or its file."""
     label = row["a"].get("label")
-    return f"{row['id_a']} · {clip(str(label if label is not None else row['a']['uri']), 60)}"
+    return f"{row['id_a']} · {clip(without_keys(str(label if label is not None else row['a']['uri'])), 60)}"
 
 
 def there(chosen: Selection, run: Run, row: Row, side: str, opened: Opened) -> Selection:

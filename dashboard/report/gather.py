@@ -22,6 +22,7 @@ from dashboard.report import method, pictures, summary
 from dashboard.report.chosen import chosen
 from dashboard.report.content import Case, Chapter, Report, Strip
 from dashboard.report.options import Options
+from dashboard.report.places import Places
 from dashboard.selection import Selection, clip, link
 from dashboard.suspects.pictures import box_in
 from storage import Entry, SampleQuery, StoreError, wording
@@ -53,15 +54,15 @@ def gather(run: Run, options: Options, said: Said = lambda done, what: None) -> 
         chapters.append(_Chapters(run, options, part).chapter(row, standing.get(row["id"], [])))
     dataset = str(record.dataset.get("root") or record.spec.get("data") or "unknown")
     model = str(record.model.get("name") or record.spec.get("model") or "unknown")
-    now = datetime.now(UTC)
+    now, places = datetime.now(UTC), Places.of(run)
     return Report(
         title=options.title or f"What does the model rely on? {run.id}",
         run=run.id,
         made=now,
         facts=[
             ("Run", run.id),
-            ("Model", model),
-            ("Dataset", dataset),
+            ("Model", places.plain(model)),
+            ("Dataset", places.plain(dataset)),
             ("Explained on", _day(record.finished_at or record.created_at)),
             ("Report made", f"{now:%Y-%m-%d %H:%M} UTC"),
         ],
@@ -77,16 +78,18 @@ def gather(run: Run, options: Options, said: Said = lambda done, what: None) -> 
             standing=standing,
         ),
         chapters=chapters,
-        method=[
-            method.explained(record, found.about),
-            method.coverage(progress, found.about, run.failure_counts(), record.state),
-            method.versions(record),
-        ],
+        method=places.tables(
+            [
+                method.explained(record, found.about),
+                method.coverage(progress, found.about, run.failure_counts(), record.state),
+                method.versions(record),
+            ]
+        ),
         limits=method.limits(record, found.about, labelled=bool(accuracy[1])),
-        commands=method.commands(record, run.store, found.about, options),
+        commands=places.facts(method.commands(record, run.store, found.about, options)),
         about_classes=not run.has_pairs,
         of_texts=not run.has_pictures,
-        problems=[*problems, *(str(note) for note in record.notes)],
+        problems=[places.plain(problem) for problem in (*problems, *(str(note) for note in record.notes))],
     )
 
 

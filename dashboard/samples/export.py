@@ -24,6 +24,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from dashboard.data import Row, Run
+from dashboard.overlays import is_picture
 from dashboard.tiles import MissingPicture, source
 from storage import Reviews, SampleQuery, queries
 from storage.media import MediaError
@@ -77,7 +78,8 @@ def as_parquet(choice: Choice, limit: int = MOST_PARQUET) -> io.BufferedReader:
 
 
 def as_zip(choice: Choice, limit: int = MOST_PICTURES, most_bytes: int = MOST_BYTES) -> io.BufferedReader:
-    """The picture files as they are, and a manifest.csv with a line per sample that also says what is missing."""
+    """The picture files as they are, with their EXIF data and all, and a manifest.csv with a line per sample that also
+    says what is missing."""
 
     def write(file: IO[bytes]) -> None:
         lines, room = [], most_bytes
@@ -106,6 +108,8 @@ def _put(out: zipfile.ZipFile, run: Run, row: Row, room: int) -> tuple[str, str,
             size = picture.seek(0, os.SEEK_END)
             if size > room:
                 return "", "left out: the archive is full", 0
+            if not is_picture(picture):  # a store may have been written by somebody else: it hands out pictures only
+                return "", "not a picture", 0
             picture.seek(0)
             out.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), picture.read(size))
     except IsADirectoryError:

@@ -16,6 +16,7 @@ from jobs.pipeline.progress import Reporter, Tally
 from jobs.readers import Dataset, read_dataset
 from jobs.readers.outside import allowed_folders
 from jobs.spec import weights_hash
+from storage.media.secrets import shown
 
 REMEMBERED = 64  # pictures: several questions about one picture mostly stand together
 
@@ -135,7 +136,7 @@ class Extraction:
         for row in rows:
             found = self._of(row)
             if isinstance(found, str):
-                failures.append({"image": self.dataset.uris[row].as_py(), "reason": found})
+                failures.append({"image": self.dataset.uris[row].as_py(), "reason": shown(found)})
             else:
                 good.append((row, found))
         parts.commit(group, good, failures)

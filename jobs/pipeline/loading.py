@@ -30,6 +30,7 @@ from jobs.pipeline.plan import Task
 from jobs.pipeline.sizing import PREFETCH
 from jobs.readers import Dataset
 from jobs.regions import RegionError, read_regions
+from storage.media.secrets import shown
 
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -117,7 +118,7 @@ class Loading(TorchDataset[Batch]):
                 reason = error.reason
             except Exception as error:  # a transform that cannot take this picture must not end the run
                 reason = f"preprocessing failed ({type(error).__name__}: {one_line(error, 120)})"
-        batch.failures.append((row, reason))
+        batch.failures.append((row, shown(reason)))
         return None
 
     def _picture(self, row: int, preprocess: Preprocess) -> Sample:

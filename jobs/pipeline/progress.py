@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from storage.media.secrets import shown
+
 
 @dataclass
 class Tally:
@@ -114,8 +116,8 @@ class Lines(Reporter):
             self._line(tally)
 
     def note(self, line: str) -> None:
-        """Say it as it is."""
-        self.stream.write(f"{line}\n")
+        """Say it as it is, but for passwords and keys of addresses."""
+        self.stream.write(f"{shown(line)}\n")
         self.stream.flush()
 
     def stop(self) -> None:
@@ -161,8 +163,8 @@ class Bar(Reporter):
         self.progress.update(self.task, completed=tally.skipped + tally.done, words=tally.words())
 
     def note(self, line: str) -> None:
-        """Say it as it is."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        """Say it as it is, but for passwords and keys of addresses."""
+        self.console.print(shown(line), markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Say the last word."""

@@ -17,6 +17,7 @@ from jobs.readers.remote import read_remote
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
 from storage.media import MediaError, is_url
 from storage.media.naming import as_path
+from storage.media.secrets import has_password, shown
 
 __all__ = ["Dataset", "read_dataset"]
 
@@ -29,10 +30,17 @@ def read_dataset(data: str | Path, allowed: Sequence[str] = ()) -> Dataset:
 
     What a manifest names must lie below its own folder or one of the folders `allowed`. Raises `JobError`.
     """
+    if has_password(str(data)):
+        raise JobError(
+            f"--data {shown(str(data))}: an address with a password is not read, since it would stand in the store; "
+            "give the password as the service's own settings do (~/.aws/credentials, an environment variable)"
+        )
     try:
         return within(_read(str(data)), str(data), tuple(allowed))
     except MediaError as error:
-        raise JobError(f"--data {data}: {error}") from error
+        raise JobError(shown(f"--data {data}: {error}")) from error
+    except JobError as error:
+        raise JobError(shown(str(error))) from error
 
 
 def _read(data: str) -> Dataset:

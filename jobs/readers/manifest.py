@@ -24,6 +24,7 @@ from storage.media import http, is_url, joined, locate, origin
 from storage.media.files import filesystem, scheme_of
 from storage.media.naming import as_path
 from storage.media.rows import picture_column
+from storage.media.secrets import has_password, shown
 
 FORMATS: dict[str, Callable[[Path], pa.Table]] = {
     ".csv": read_csv,
@@ -149,6 +150,11 @@ def _relative(uris: pa.Array, root: Path) -> pa.Array:
 def _origins(pictures: pa.Array) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The hosts of pictures that are URLs, and notes. Raises `MediaError` when one needs a package that is missing."""
     urls = [uri for uri in pictures.to_pylist() if uri is not None and is_url(uri)]
+    told = next((url for url in urls if has_password(url)), None)
+    if told is not None:
+        raise JobError(
+            f"the column 'image' holds an address with a password ({shown(told)}): it would be stored and shown"
+        )
     origins = {origin(url): url for url in urls}
     schemes = {scheme_of(url): url for url in origins.values()}
     for scheme in schemes.keys() - set(http.SCHEMES):

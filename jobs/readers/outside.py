@@ -16,6 +16,7 @@ from jobs.errors import JobError
 from jobs.readers.dataset import Dataset
 from storage.media import is_url, joined
 from storage.media.naming import below
+from storage.media.secrets import has_key, has_password, shown
 
 
 def within(dataset: Dataset, data: str, allowed: tuple[str, ...]) -> Dataset:
@@ -73,6 +74,10 @@ def allowed_folders(given: Sequence[str]) -> tuple[str, ...]:
     """What `--allow-outside` names: absolute folders, and URLs as they are. Raises `JobError` for no folder."""
     found = []
     for name in given:
+        if has_password(name) or has_key(name):
+            raise JobError(
+                f"--allow-outside {shown(name)}: give the address without passwords and keys, it is recorded"
+            )
         path = Path(name).expanduser()
         if not is_url(name) and not path.is_dir():
             raise JobError(f"--allow-outside {name}: no such folder")

@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from storage.media.errors import MediaError
+from storage.media.secrets import has_password
 
 SCHEMES = ("http", "https")
 SECONDS = 30.0  # without a byte, after which a server counts as gone
@@ -135,6 +136,8 @@ class _Ranges(io.RawIOBase):
 def _ask(url: str, headers: dict[str, str]) -> HTTPResponse:
     if re.search(r"[\x00-\x20]", url):
         raise OSError("the address holds a space or control character")
+    if has_password(url):
+        raise MediaError("an address with a password is not read: it would stand in the store")
     request = urllib.request.Request(url, headers={**AGENT, **headers})
     return cast("HTTPResponse", _OPENER.open(request, timeout=SECONDS))
 

@@ -37,7 +37,7 @@ def served(web: Web) -> Iterator[Web]:
                 self.send_response(302)
                 self.send_header("Location", web.redirects[self.path])
                 return self.end_headers()
-            file = web.root / unquote(self.path).lstrip("/")
+            file = web.root / unquote(self.path.partition("?")[0]).lstrip("/")
             if not file.is_file():
                 return self.send_error(404)
             self._send(file.read_bytes())
