@@ -76,18 +76,6 @@ def _commands() -> Any:
     return typer.main.get_command(app)
 
 
-def _show_trace(error: Exception) -> None:
-    from storage.media.secrets import shown
-
-    sys.stderr.write(shown("".join(traceback.format_exception(error))))
-
-
-@cache
-def _commands() -> Any:
-    """All commands; reading their options takes longer than most of them."""
-    return typer.main.get_command(app)
-
-
 def _message(error: Exception) -> str:
     """One line for people; for an error that nobody foresaw, a line that says so."""
     if isinstance(error, typer.TyperException):
