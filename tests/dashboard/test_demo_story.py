@@ -17,6 +17,7 @@ from tests.dashboard.conftest import require_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "jobs" / "demo" / "weights"
+LIMIT = 24  # pictures per split
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def demo(tmp_path_factory):
     """A small demo run: its document, its store and its data."""
     base = tmp_path_factory.mktemp("demo")
     document = finished(
-        jobs("demo", "--store", str(base / "store"), "--data", str(base / "data"), "--limit", "36", "--json")
+        jobs("demo", "--store", str(base / "store"), "--data", str(base / "data"), "--limit", str(LIMIT), "--json")
     )
     return document, base / "store", base / "data"
 
@@ -51,8 +52,8 @@ def demo(tmp_path_factory):
 def test_demo_explains_everything_and_shows_the_shortcut(demo):
     document, _, _ = demo
     classification, pairs = document["runs"]
-    assert classification["explained"] == 3 * 36 and classification["failed"] == 0
-    assert pairs["explained"] == 36 and pairs["failed"] == 0
+    assert classification["explained"] == 3 * LIMIT and classification["failed"] == 0
+    assert pairs["explained"] == LIMIT and pairs["failed"] == 0
     rows = {row["class_name"]: row for row in document["classes"]}
     assert len(rows) == 6
     cues = {row["cue"]: row for row in document["cues"]}
@@ -62,9 +63,9 @@ def test_demo_explains_everything_and_shows_the_shortcut(demo):
 
 def test_a_second_demo_explains_nothing_anew(demo):
     _, store, data = demo
-    again = finished(jobs("demo", "--store", str(store), "--data", str(data), "--limit", "36", "--json"))
+    again = finished(jobs("demo", "--store", str(store), "--data", str(data), "--limit", str(LIMIT), "--json"))
     assert [run["explained"] for run in again["runs"]] == [0, 0]
-    assert [run["skipped"] for run in again["runs"]] == [108, 36]
+    assert [run["skipped"] for run in again["runs"]] == [3 * LIMIT, LIMIT]
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +117,10 @@ def test_the_runs_page_follows_a_real_job(demo, site, chromium, tmp_path):
         seen += [int(shown)] if shown else []
         time.sleep(0.2)
     result = finished(job)
-    assert result["explained"] == 108 and result["failed"] == 0
+    assert result["explained"] == 3 * LIMIT and result["failed"] == 0
     assert len(set(seen)) >= 3, "the page followed the job while it ran"
     assert seen == sorted(seen)
-    page.wait_for_function(f"{EXPLAINED} == '108'", timeout=60_000)
+    page.wait_for_function(f"{EXPLAINED} == '{3 * LIMIT}'", timeout=60_000)
     page.locator(".stMarkdownBadge", has_text="finished").first.wait_for(timeout=60_000)
     assert chrome.exceptions(page) == chrome.exceptions(other) == [] and said == said_there == []
     page.close()

@@ -141,5 +141,5 @@ def test_a_cluster_that_nobody_serves_is_one_line_at_once(data: Path, vit: str, 
         address = f"127.0.0.1:{free.getsockname()[1]}"
         began = time.monotonic()
         said = refused(command(data, vit, tmp_path / "s", "--launcher", "ray", "--ray-address", address)).splitlines()
-    assert time.monotonic() - began < 60, "Ray itself would try for a quarter of an hour"
+    assert time.monotonic() - began < 240, "Ray itself would try for a quarter of an hour"
     assert f"cannot reach a Ray cluster at {address}" in said[-1] and "--ray-address" in said[-1]

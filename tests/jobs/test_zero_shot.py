@@ -215,10 +215,9 @@ def test_models_and_labels_that_do_not_fit(
     )
     rows = [{"image": str(photos / "cat/0.png"), "label": "0"}, {"image": str(photos / "dog/0.png"), "label": "1"}]
     numbers = write_manifest(tmp_path / "numbers.csv", rows)
-    assert_refused(
-        jobs("run", "--data", numbers, "--model", clip, "--classes", "labels", *common), "the labels are numbers"
-    )
-    result = answered(jobs, "--data", numbers, "--model", clip, "--classes", listed, "--store", tmp_path / "s")
+    given = ("--data", numbers, "--allow-outside", photos, "--model", clip)
+    assert_refused(jobs("run", *given, "--classes", "labels", *common), "the labels are numbers")
+    result = answered(jobs, *given, "--classes", listed, "--store", tmp_path / "s")
     assert (result["labelled"], result["warnings"]) == (2, ["no sample is labelled fox"])
 
 

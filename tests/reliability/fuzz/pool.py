@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
@@ -17,6 +18,7 @@ from tests.reliability.fuzz.registry import find
 from tests.reliability.fuzz.trying import FAILED, Tally, threads_off, try_many
 
 HANGS_AFTER = 300.0  # seconds without an answer of a process, for a chunk that takes some ten
+LAST_WORDS = 12  # lines
 MOST_MEMORY = 12 * 2**30  # bytes of address space of a process: what asks for more ends in a MemoryError
 
 
@@ -33,6 +35,7 @@ class Hand:
 
     def __init__(self, folder: Path, index: int) -> None:
         self.journal = folder / f"{index}.input"
+        self.log = self.journal.with_suffix(".log")
         self.chunk: Chunk | None = None
         self.since = 0.0
         context = multiprocessing.get_context("spawn")
@@ -50,7 +53,8 @@ class Hand:
         self.process.join()
         case = self.journal.read_text() if self.journal.exists() else "none was begun"
         tally = Tally(inputs=1, outcomes=Counter({FAILED: 1}))
-        tally.fail(case, f"the process ended with code {self.process.exitcode}")
+        said = " | ".join(self.log.read_text(errors="replace").splitlines()[-LAST_WORDS:])
+        tally.fail(case, f"the process ended with code {self.process.exitcode}: {said}")
         return tally
 
     def hangs(self) -> bool:
@@ -97,9 +101,17 @@ def tallies(chunks: Sequence[Chunk], processes: int, go_on: Callable[[], bool]) 
                 hand.process.join()
 
 
+def _quiet(log: Path) -> None:
+    """What libraries print goes into a file; the last of it is told of a process that dies."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+
+
 def _serve(link: Connection, journal: Path) -> None:
     """The life of a process: chunks in, tallies out."""
     threads_off()
+    _quiet(journal.with_suffix(".log"))
     tempfile.tempdir = str(journal.parent)  # a process that is killed leaves nothing behind
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

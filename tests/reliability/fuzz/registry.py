@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from tests.reliability.fuzz.target import Target
 
 PACKAGE = __name__.rpartition(".")[0]
 HERE = Path(__file__).parent
+TESTS = str(HERE.parent.parent)
+if TESTS not in sys.path:  # where pytest finds model_folders and zoo
+    sys.path.append(TESTS)
 
 
 @cache

@@ -14,9 +14,7 @@ import pytest
 from storage import Reviews
 from tests.dashboard import browser as chrome
 from tests.dashboard import gate, make_store
-from tests.dashboard.conftest import app, chromium, require_chromium
-
-__all__ = ["app", "chromium"]  # fixtures
+from tests.dashboard.conftest import require_chromium
 
 PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "dashboard" / "app_pages").glob("*.py"))
 PRIVATE = ("--auth=header", "--default-role=none")
