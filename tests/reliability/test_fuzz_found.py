@@ -108,6 +108,8 @@ COCO = {
         ("annotations.0.bbox", [0, None, 2, 2], "a bbox is not"),
         ("annotations.0.segmentation.counts", "`54W1", "run lengths do not fit a picture of 4 x 4"),
         ("annotations.0.segmentation", 5, "neither polygons nor run lengths"),
+        ("annotations.0.segmentation", [[0, 0, 1e9, 0, 1e9, 1e9]], "in or near a picture of 4 x 4"),
+        ("annotations.0.segmentation", [{"size": [4, 4], "counts": [16]}], "in or near a picture of 4 x 4"),
     ],
 )
 def test_annotations_with_values_of_another_kind(tmp_path, place, value, words):

@@ -8,12 +8,20 @@ import numpy as np
 from pycocotools import mask as rle
 
 from jobs.errors import JobError
+from jobs.readers.annotations.files import is_number
+
+FAR = 10  # sides of the picture: pycocotools takes memory for every pixel along a polygon's edge, wherever that is
 
 
 def encoded(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Polygons, or run lengths of either kind, as one compressed RLE of that size. Raises `JobError`."""
     try:
         if isinstance(segmentation, list):
+            if not all(_is_near(polygon, max(height, width)) for polygon in segmentation):
+                raise JobError(
+                    f"a polygon is not made of numbers in or near a picture of {height} x {width}: "
+                    f"{str(segmentation)[:60]}"
+                )
             return rle.merge(rle.frPyObjects(segmentation, height, width))
         if list(segmentation["size"]) != [height, width]:
             raise JobError(f"a segmentation is of size {segmentation['size']}, its picture of {[height, width]}")
@@ -22,6 +30,11 @@ def encoded(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         return {"size": [height, width], "counts": segmentation["counts"]}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise JobError(f"a segmentation is neither polygons nor run lengths: {str(segmentation)[:60]}") from error
+
+
+def _is_near(polygon: Any, side: int) -> bool:
+    """Whether a polygon is a list of finite coordinates that are not far from its picture."""
+    return isinstance(polygon, list) and all(is_number(value) and abs(value) <= FAR * side for value in polygon)
 
 
 def decoded(segmentation: Any, height: int, width: int) -> np.ndarray:
