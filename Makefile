@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL = { $(PIP) uv==0.13.9 && $(BIN)/uv pip install --quiet --python $(BIN)/python -r $(1); } || $(PIP) -r $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo audit dashboard test lint format bench bench-gpu bench-suspects bench-dashboard torture load fuzz pictures clean
+.PHONY: help setup demo audit dashboard test lint format bench bench-gpu bench-suspects bench-dashboard torture load fuzz determinism audit-deps pictures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -93,7 +93,15 @@ load: .venv/.installed-dev ## twenty browsers at the dashboard for five minutes 
 	$(BIN)/python -m tests.reliability.load --sessions 20 --minutes 5 --json benchmarks/results/load.json
 
 fuzz: .venv/.installed-dev ## a hundred thousand broken and hostile inputs (about 20 minutes)
-	$(BIN)/python -m tests.reliability.fuzz --inputs 100000 --json benchmarks/results/fuzz.json
+	PYTHONPATH=.:tests $(BIN)/python -m tests.reliability.fuzz --inputs 100000 --minutes 60 --json benchmarks/results/fuzz.json
+
+determinism: .venv/.installed-dev ## how far results move when only the way they are computed changes
+	$(BIN)/python -m tests.reliability.determinism --json benchmarks/results/determinism.json
+
+audit-deps: ## look for known vulnerabilities of the pinned requirements (needs a network)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit -r requirements.txt --no-deps --disable-pip
 
 pictures: .venv/.installed-dev ## draw the pictures of the documents anew: every method, and the first suspects of the demo
 	$(BIN)/python docs/methods_picture.py
@@ -103,4 +111,4 @@ pictures: .venv/.installed-dev ## draw the pictures of the documents anew: every
 	$(BIN)/python docs/dashboard_pictures.py $(STORE)
 
 clean: ## remove .venv, caches and the demo's data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo_data
+	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache demo_data
