@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
@@ -167,6 +167,7 @@ def _server_at(url: str) -> psutil.Process:
     """The process that listens at an address: a child of this one."""
     port = int(url.rsplit(":", 1)[1])
     for child in psutil.Process().children(recursive=True):
-        if any(f"--server.port={port}" in word for word in child.cmdline()):
-            return child
+        with suppress(psutil.Error):  # others end meanwhile
+            if any(f"--server.port={port}" in word for word in child.cmdline()):
+                return child
     raise RuntimeError(f"no server of ours listens at {url}")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,12 @@ def content(store: Path) -> tuple[list[Row], list[Row], list[Row], np.ndarray]:
 
 def workers(driver: psutil.Process) -> list[psutil.Process]:
     """Ray's processes that explain parts."""
-    return [one for one in driver.children(recursive=True) if one.is_running() and "PartWorker" in one.name()]
+    found = []
+    for one in driver.children(recursive=True):
+        with suppress(psutil.Error):  # some end meanwhile
+            if one.is_running() and "PartWorker" in one.name():
+                found.append(one)
+    return found
 
 
 def same(mine: Row, other: Row) -> bool:

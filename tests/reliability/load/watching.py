@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ def server_of(url: str) -> psutil.Process:
     """The server that listens at an address: a child of this process."""
     port = url.rsplit(":", 1)[1]
     for child in psutil.Process().children(recursive=True):
-        if f"--server.port={port}" in child.cmdline():
-            return child
+        with suppress(psutil.Error):  # children of other tests end meanwhile
+            if f"--server.port={port}" in child.cmdline():
+                return child
     raise RuntimeError(f"no server of ours listens at {url}")
 
 
