@@ -17,9 +17,9 @@ from typing import NamedTuple
 from tests.reliability.fuzz.registry import find
 from tests.reliability.fuzz.trying import FAILED, Tally, threads_off, try_many
 
-HANGS_AFTER = 300.0  # seconds without an answer of a process, for a chunk that takes some ten
+HANGS_AFTER = 300.0  # seconds for one input, of which most take milliseconds
 LAST_WORDS = 12  # lines
-MOST_MEMORY = 12 * 2**30  # bytes of address space of a process: what asks for more ends in a MemoryError
+MOST_MEMORY = 8 * 2**30  # bytes of address space beside those of the libraries; torch maps some more when first used
 
 
 class Chunk(NamedTuple):
@@ -45,7 +45,7 @@ class Hand:
         theirs.close()
 
     def give(self, chunk: Chunk) -> None:
-        self.chunk, self.since = chunk, time.monotonic()
+        self.chunk, self.since = chunk, time.time()
         self.link.send(chunk)
 
     def died(self) -> Tally:
@@ -53,12 +53,14 @@ class Hand:
         self.process.join()
         case = self.journal.read_text() if self.journal.exists() else "none was begun"
         tally = Tally(inputs=1, outcomes=Counter({FAILED: 1}))
-        said = " | ".join(self.log.read_text(errors="replace").splitlines()[-LAST_WORDS:])
+        said = _last_words(self.log.read_text(errors="replace").splitlines())
         tally.fail(case, f"the process ended with code {self.process.exitcode}: {said}")
         return tally
 
     def hangs(self) -> bool:
-        return self.chunk is not None and time.monotonic() - self.since > HANGS_AFTER
+        """Whether one input has taken too long; each is written down when it is begun."""
+        begun = self.journal.stat().st_mtime if self.journal.exists() else 0.0
+        return self.chunk is not None and time.time() - max(begun, self.since) > HANGS_AFTER
 
 
 def tallies(chunks: Sequence[Chunk], processes: int, go_on: Callable[[], bool]) -> Iterator[tuple[Chunk, Tally]]:
@@ -101,6 +103,12 @@ def tallies(chunks: Sequence[Chunk], processes: int, go_on: Callable[[], bool]) 
                 hand.process.join()
 
 
+def _last_words(lines: list[str]) -> str:
+    """The end of a log, or how its report of a fatal error begins: the innermost calls come first there."""
+    fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), len(lines))
+    return " | ".join(lines[fatal : fatal + LAST_WORDS] or lines[-LAST_WORDS:])
+
+
 def _quiet(log: Path) -> None:
     """What libraries print goes into a file; the last of it is told of a process that dies."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -115,7 +123,15 @@ def _serve(link: Connection, journal: Path) -> None:
     tempfile.tempdir = str(journal.parent)  # a process that is killed leaves nothing behind
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     while True:
         chunk: Chunk = link.recv()
-        link.send(try_many(find(chunk.target), chunk.count, chunk.number, journal, pinned=chunk.number == 0))
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        target = find(chunk.target)  # imports what it needs
+        _bound_memory()
+        link.send(try_many(target, chunk.count, chunk.number, journal, pinned=chunk.number == 0))
+
+
+def _bound_memory() -> None:
+    """What asks for far more than the libraries have by now ends in a MemoryError, or in the end of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MOST_MEMORY, resource.RLIM_INFINITY))

@@ -28,7 +28,14 @@ def targets() -> dict[str, Target]:
 
 
 def find(name: str) -> Target:
-    """One target; the module that is called like it is looked into first, which spares the imports of all others."""
+    """One target by its name, or by `module:NAME` elsewhere.
+
+    The module that is called like it is looked into first, which spares the imports of all others.
+    """
+    module, colon, attribute = name.partition(":")
+    if colon:
+        elsewhere: Target = getattr(importlib.import_module(module), attribute)
+        return elsewhere
     own = _of_module(name) if (HERE / f"{name}.py").exists() else None
     return own if own is not None and own.name == name else targets()[name]
 

@@ -82,9 +82,9 @@ def try_many(target: Target, count: int, number: int, journal: Path | None = Non
         try:
             outcome = target.check(case)
             assert outcome in (RIGHT, REFUSED), outcome
-        except AssertionError as error:
+        except (AssertionError, MemoryError) as error:
             outcome = FAILED
-            tally.fail(shown[:LONGEST_INPUT], str(error)[:LONGEST_INPUT])
+            tally.fail(shown[:LONGEST_INPUT], f"{type(error).__name__}: {error}"[:LONGEST_INPUT])
         tally.outcomes[outcome] += 1
         tally.slowest = max(tally.slowest, time.perf_counter() - begun)
 
