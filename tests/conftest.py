@@ -35,12 +35,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, the longest files go first: the short ones fill what is left, and no process waits for another."""
+    """Side by side, the longest files go first: the short ones fill what is left, and no process waits for another.
+
+    Files with a test that wants to be alone come last, when nobody else has much left to do.
+    """
     if hasattr(config, "workerinput"):
         lengths: Counter[str] = Counter()
         for item in items:
             lengths[str(item.path)] += max(n if item.get_closest_marker(m) else 1 for m, n in TESTS_AS_LONG_AS.items())
-        items.sort(key=lambda item: (-lengths[str(item.path)], str(item.path)))
+        last = {str(item.path) for item in items if item.get_closest_marker("alone")}
+        items.sort(key=lambda item: (str(item.path) in last, -lengths[str(item.path)], str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

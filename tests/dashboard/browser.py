@@ -97,6 +97,15 @@ def watch(page: Any) -> list[str]:
     return said
 
 
+def opened(browser: Any, address: str) -> tuple[Any, list[str]]:
+    """A new page at an address, settled, and what its console says from now on."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    said = watch(page)
+    page.goto(address)
+    settle(page)
+    return page, said
+
+
 def settle(page: Any, seconds: float = 90) -> None:
     """Wait until the script has ended and everything it sent is drawn."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)

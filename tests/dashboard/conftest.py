@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,23 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard import browser as chrome
 from tests.dashboard import make_store
+from tests.once import made_once
 
-APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
+ROOT = Path(__file__).resolve().parents[2]
+APP = str(ROOT / "dashboard" / "app.py")
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a classification run of 200 samples and a run of 40 image-text pairs, both with suspects."""
-    base = tmp_path_factory.mktemp("dashboard")
-    make_store.write_pairs(base / "store", base / "pairs")
-    make_store.write_classes(base / "store", base / "classes")
-    make_store.write_suspects(base / "store")
-    return base / "store"
+    made = made_once("dashboard", _store) / "store"
+    return shutil.copytree(made, tmp_path_factory.mktemp("dashboard") / "store")  # a server keeps things in it
+
+
+def _store(folder: Path) -> None:
+    make_store.write_pairs(folder / "store", folder / "pairs")
+    make_store.write_classes(folder / "store", folder / "classes")
+    make_store.write_suspects(folder / "store")
 
 
 @pytest.fixture

@@ -20,23 +20,23 @@ from engine.methods import GAE
 
 CASES: dict[str, dict[str, Any]] = {
     "one tile, narrow heads": {"shape": (1, 1, 9, 9, 8)},
-    "several of everything": {"shape": (3, 2, 37, 37, 16)},
+    "several of everything": {"shape": (2, 2, 37, 37, 16)},
     "a whole number of tiles": {"shape": (1, 2, 32, 32, 32)},
     "one more than a tile": {"shape": (2, 1, 33, 17, 32)},
     "wide heads": {"shape": (1, 2, 21, 21, 64)},
     "odd heads": {"shape": (1, 2, 19, 19, 24)},
-    "larger tiles": {"shape": (2, 2, 70, 70, 16), "tile": 32},
+    "larger tiles": {"shape": (1, 2, 70, 70, 16), "tile": 32},
     "cross attention": {"shape": (2, 3, 5, 45, 16)},
     "a pool's single query": {"shape": (2, 2, 1, 20, 16)},
-    "causal": {"shape": (2, 2, 37, 37, 16), "bias": "causal"},
-    "padding, some rows blind": {"shape": (3, 2, 21, 21, 16), "bias": "padding"},
+    "causal": {"shape": (1, 2, 37, 37, 16), "bias": "causal"},
+    "padding, some rows blind": {"shape": (3, 1, 21, 21, 16), "bias": "padding"},
     "a bias per head": {"shape": (2, 3, 18, 18, 16), "bias": "heads"},
     "a bias per sample and row": {"shape": (2, 2, 18, 18, 16), "bias": "rows"},
     "no gradients wanted": {"shape": (2, 2, 19, 19, 16), "need_grads": False},
     "with a gain": {"shape": (2, 2, 19, 19, 16), "gain": 256.0},
     "views of one tensor": {"shape": (2, 2, 19, 19, 16), "packed": True},
     "scores that would overflow": {"shape": (1, 2, 19, 19, 16), "size": 30.0},
-    "float16": {"shape": (2, 2, 37, 37, 16), "dtype": torch.float16},
+    "float16": {"shape": (1, 2, 37, 37, 16), "dtype": torch.float16},
     "float16 and float32": {"shape": (2, 2, 19, 19, 16), "dtype": torch.float16, "mixed": True},
 }
 
