@@ -14,12 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.queries.filters import SEARCHED, Filter, SampleQuery, filter_condition, place
-from storage.queries.values import Ids, Values, column_values, explained
+from storage.queries.texts import holding, keeps_texts, repeats
+from storage.queries.values import Ids, Mask, Values, column_values, explained, marked
 from storage.reader import RunReader
 
-PROBE = 20_000  # rows that tell whether a text repeats
 FRONT = 240  # places: five pages of 48
-Mask = NDArray[np.bool_]
 Rows = NDArray[np.int32]
 
 
@@ -116,12 +115,14 @@ def _passing(reader: RunReader, query: SampleQuery, item: Filter) -> Mask:
     condition = filter_condition(where, item)
 
     def make() -> Mask:
-        return _marked(reader, query, condition.sql, condition.params, where.in_samples)
+        if item.op == "contains" and keeps_texts(reader, query.target, query.modality, item.column):
+            return holding(reader, query.target, query.modality, item.column, str(item.value))
+        return _passed(reader, query, condition.sql, condition.params, where.in_samples)
 
     return reader.keep(("filter", query.target, query.modality, repr(item)), make)
 
 
-def _marked(reader: RunReader, query: SampleQuery, sql: str, params: tuple[object, ...], in_samples: bool) -> Mask:
+def _passed(reader: RunReader, query: SampleQuery, sql: str, params: tuple[object, ...], in_samples: bool) -> Mask:
     """The samples for which a condition on one table holds."""
     if in_samples:
         found = reader.spread(f"SELECT s.sample_id FROM samples s WHERE {sql}", params)
@@ -130,23 +131,7 @@ def _marked(reader: RunReader, query: SampleQuery, sql: str, params: tuple[objec
             f"SELECT e.sample_id FROM explanations e WHERE e.target = ? AND e.modality = ? AND ({sql})",
             (query.target, query.modality, *params),
         )
-    return _mask(explained(reader, query.target, query.modality), found["sample_id"].to_numpy())
-
-
-def _mask(everything: Ids, chosen: Ids) -> Mask:
-    """Which of all ids are among the chosen ones."""
-    mask = np.zeros(len(everything), bool)
-    if not len(everything) or not len(chosen):
-        return mask
-    low, span = everything[0], int(everything[-1] - everything[0]) + 1
-    chosen = chosen[(chosen >= low) & (chosen <= everything[-1])]
-    if span > 16 * len(everything):  # ids far apart: no room for one place per number
-        rows = np.searchsorted(everything, chosen)
-        mask[rows[everything[rows] == chosen]] = True
-        return mask
-    numbers = np.zeros(span, bool)
-    numbers[chosen - low] = True
-    return numbers[everything - low]
+    return marked(explained(reader, query.target, query.modality), found["sample_id"].to_numpy())
 
 
 def _members(reader: RunReader, query: SampleQuery, name: str) -> Mask:
@@ -155,21 +140,25 @@ def _members(reader: RunReader, query: SampleQuery, name: str) -> Mask:
 
     def make() -> Mask:
         chosen = reader.table(f"SELECT sample_id FROM {table}")["sample_id"].to_numpy()
-        return _mask(explained(reader, query.target, query.modality), chosen)
+        return marked(explained(reader, query.target, query.modality), chosen)
 
     return reader.keep(("set", query.target, query.modality, name), make)
 
 
 def _found(reader: RunReader, query: SampleQuery, word: str) -> Mask:
     """The samples that have a word of a search anywhere. It holds no space, so it lies within one of the columns."""
-    places = [place(reader, name, filterable=False) for name in SEARCHED]
+    target, modality = query.target, query.modality
 
     def make() -> Mask:
-        mask = np.zeros(len(explained(reader, query.target, query.modality)), bool)
+        mask = np.zeros(len(explained(reader, target, modality)), bool)
+        kept = [name for name in SEARCHED if keeps_texts(reader, target, modality, name)]
+        for name in kept:
+            mask |= holding(reader, target, modality, name, word)
+        read = [place(reader, name, filterable=False) for name in SEARCHED if name not in kept]
         for in_samples in (True, False):
-            mine = [where.sql for where in places if where.in_samples == in_samples]
+            mine = [where.sql for where in read if where.in_samples == in_samples]
             either = " OR ".join(f"contains(lower({sql}), lower(?))" for sql in mine)
-            mask |= _marked(reader, query, either, (word,) * len(mine), in_samples) if mine else False
+            mask |= _passed(reader, query, either, (word,) * len(mine), in_samples) if mine else False
         return mask
 
     return reader.keep(("word", query.target, query.modality, word), make)
@@ -203,22 +192,7 @@ def _sort(reader: RunReader, query: SampleQuery) -> Rows:
 def _sorts_by_sql(reader: RunReader, name: str) -> bool:
     """Whether DuckDB sorts this column: texts that are hardly ever alike, and lists."""
     kind = place(reader, name).column.type
-    return pa.types.is_list(kind) or (pa.types.is_string(kind) and not _repeats(reader, name))
-
-
-def _repeats(reader: RunReader, name: str) -> bool:
-    """Whether a text has few values, as far as the first rows tell: then it is sorted as numbers are."""
-    where = place(reader, name)
-
-    def ask() -> bool:
-        table = "samples s" if where.in_samples else "explanations e"
-        (row,) = reader.spread(
-            f"SELECT {where.sql} AS v FROM {table}",
-            outer=f"SELECT count(v) AS n, count(DISTINCT v) AS values FROM (SELECT v FROM {{}} LIMIT {PROBE})",
-        ).to_pylist()
-        return bool(row["values"] * 20 <= row["n"])
-
-    return reader.remember(("repeats", name), ask)
+    return pa.types.is_list(kind) or (pa.types.is_string(kind) and not repeats(reader, name))
 
 
 def _sorted_by_sql(reader: RunReader, query: SampleQuery, everything: Ids, most: int | None = None) -> Rows:

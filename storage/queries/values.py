@@ -15,6 +15,7 @@ from storage.queries.filters import Place, place
 from storage.reader import RunReader
 
 Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,22 @@ def explained(reader: RunReader, target: str, modality: str) -> Ids:
 
 def _ascending(ids: Ids) -> Ids:
     return ids if len(ids) < 2 or bool((ids[1:] > ids[:-1]).all()) else np.sort(ids)
+
+
+def marked(everything: Ids, chosen: Ids) -> Mask:
+    """Which of all ids are among the chosen ones."""
+    mask = np.zeros(len(everything), bool)
+    if not len(everything) or not len(chosen):
+        return mask
+    low, span = everything[0], int(everything[-1] - everything[0]) + 1
+    chosen = chosen[(chosen >= low) & (chosen <= everything[-1])]
+    if span > 16 * len(everything):  # ids far apart: no room for one place per number
+        rows = np.searchsorted(everything, chosen)
+        mask[rows[everything[rows] == chosen]] = True
+        return mask
+    numbers = np.zeros(span, bool)
+    numbers[chosen - low] = True
+    return numbers[everything - low]
 
 
 def column_values(reader: RunReader, target: str, modality: str, names: Sequence[str]) -> dict[str, Values]:
