@@ -40,7 +40,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> JobError:
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The message of any exception on a single line, its type in front when the message says too little."""
-    text = " ".join(str(error).split())
+    words = " ".join(str(error).split())
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)  # nothing that a terminal acts upon
     if not text:
         return type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -283,7 +283,8 @@ def _open_clip(name: str, rest: str, checkpoint: Path | None) -> LoadedModel:
     if checkpoint is not None:
         load_checkpoint(model, checkpoint, name)
     context = min(adapter.text_limits(model)[1], int(tokenizer.context_length or 1 << 30))
-    return LoadedModel(model, name, adapter, open_clip_preprocess(model), as_tokenizer(tokenizer, context), None)
+    words = _usable(as_tokenizer(tokenizer, context), source.removeprefix(LOCAL))
+    return LoadedModel(model, name, adapter, open_clip_preprocess(model), words, None)
 
 
 def _open_clip_name(rest: str, checkpoint: Path | None) -> tuple[str, str | None]:
@@ -359,7 +360,17 @@ def _own_tokenizer(tokenizer: Any, adapter: Adapter, model: nn.Module, source: s
             f"the tokenizer of {source} does not belong to its model: it has {len(tokenizer)} tokens, "
             f"the model's vocabulary {vocabulary}"
         )
-    return as_tokenizer(tokenizer, context)
+    return _usable(as_tokenizer(tokenizer, context), source)
+
+
+def _usable(tokenizer: TextTokenizer, source: str) -> TextTokenizer:
+    """One that lacks what it needs, as a token to pad with, is refused here and not in the middle of a run."""
+    try:
+        tokenizer(["a"])
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise EngineError(f"the tokenizer of {source} cannot be used: {reason}") from error
+    return tokenizer
 
 
 def _stride(adapter: Adapter, model: nn.Module) -> int:

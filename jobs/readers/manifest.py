@@ -179,7 +179,7 @@ def _require_some_file(uris: pa.Array, path: Path, root: Path | str, what: str) 
 
 
 def _exists(root: Path | str, name: str) -> bool:
-    return locate(root, name).is_there() or (not is_url(str(root)) and (Path(root) / name).exists())
+    return locate(root, name).is_there() or (not is_url(str(root)) and os.path.exists(os.path.join(root, name)))
 
 
 def _problems(uris: pa.Array, texts: pa.Array | None) -> dict[int, str]:

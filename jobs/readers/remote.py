@@ -9,7 +9,6 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,15 +22,16 @@ from jobs.readers.patterns import WILD, braces, is_pattern
 from jobs.readers.shards import COMPRESSED, read_shards, refuse_compressed
 from storage.media import http
 from storage.media.files import filesystem, mark_of, open_file, scheme_of, told
+from storage.media.naming import path_of
 from storage.media.rows import picture_column
 
 
 def read_remote(url: str) -> Dataset:
     """The dataset at `url`. Raises `JobError`, or `storage.media.MediaError` (a missing package, a server's answer)."""
     url = url.rstrip("/")
-    if scheme_of(url) not in http.SCHEMES:
-        filesystem(url)  # says at once which package is missing
     try:
+        if scheme_of(url) not in http.SCHEMES:
+            filesystem(url)  # says at once which package is missing, and connects where addresses need it
         if is_pattern(_path(url)):
             return _files(url, _expanded(url))
         kind = PurePosixPath(_path(url)).suffix.lower()
@@ -48,7 +48,7 @@ def read_remote(url: str) -> Dataset:
 
 def _path(url: str) -> str:
     """The path of a URL, without what a web server is asked beside it."""
-    return urlsplit(url).path if scheme_of(url) in http.SCHEMES else url.partition("://")[2]
+    return path_of(url) if scheme_of(url) in http.SCHEMES else url.partition("://")[2]
 
 
 def _expanded(url: str) -> list[str]:

@@ -138,8 +138,11 @@ def _ask(url: str, headers: dict[str, str]) -> HTTPResponse:
         raise OSError("the address holds a space or control character")
     if has_password(url):
         raise MediaError("an address with a password is not read: it would stand in the store")
-    request = urllib.request.Request(url, headers={**AGENT, **headers})
-    return cast("HTTPResponse", _OPENER.open(request, timeout=SECONDS))
+    try:
+        request = urllib.request.Request(url, headers={**AGENT, **headers})
+        return cast("HTTPResponse", _OPENER.open(request, timeout=SECONDS))
+    except ValueError as error:  # of this address, or of one that it redirects to
+        raise MediaError(f"no address of a web server ({_line(error)})") from error
 
 
 def _skip(answer: HTTPResponse, count: int) -> None:

@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Collection
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 from urllib.request import url2pathname
 
 from storage.media.errors import OutsideRoot
@@ -47,7 +47,12 @@ def _quoted(path: str, done: int) -> str:
 
 def as_path(url: str) -> str:
     """The path of a `file://` URL, any other address as it is."""
-    return url2pathname(urlsplit(url).path) if scheme_of(url) == "file" else url
+    return url2pathname(path_of(url)) if scheme_of(url) == "file" else url
+
+
+def path_of(url: str) -> str:
+    """The path of a URL, without what a server is asked beside it; any text will do, where urlsplit refuses some."""
+    return "/" + re.split("[?#]", url.partition("://")[2], maxsplit=1)[0].partition("/")[2]
 
 
 def origin(url: str) -> str:

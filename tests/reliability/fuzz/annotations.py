@@ -127,4 +127,5 @@ TARGET = Target(
     check,
     share=9.0,
     quick=120,
+    pinned=((("voc", "mask", [("zero", 0.5, 1)], []), ".parquet"),),
 )

@@ -86,4 +86,5 @@ TARGET = Target(
     check,
     share=0.75,
     quick=6,
+    pinned=(("gone", "open_clip", "tokenizer_config.json", []),),
 )

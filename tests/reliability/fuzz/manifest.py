@@ -135,5 +135,14 @@ def _fits(dataset: Dataset) -> None:
 
 
 TARGET = Target(
-    "manifest", "CSV, TSV, JSONL and Parquet manifests (jobs/readers)", _strategy, check, share=12.0, quick=150
+    "manifest",
+    "CSV, TSV, JSONL and Parquet manifests (jobs/readers)",
+    _strategy,
+    check,
+    share=12.0,
+    quick=150,
+    pinned=(
+        (".tsv", b"image\n" + b"x" * 4000 + b"\nmissing.png\n"),
+        (".csv", b"image\nhttp://[::1\nmissing.png\n"),
+    ),
 )

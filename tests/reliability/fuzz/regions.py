@@ -122,4 +122,5 @@ TARGET = Target(
     check,
     share=9.0,
     quick=120,
+    pinned=((("parquet", [("insert", 0.7951956987380981, b"\xf0\x8a")]), "#1"),),
 )

@@ -111,5 +111,16 @@ def _run(words: list[str]) -> str:
 
 
 TARGET = Target(
-    "spec", "command lines of python -m jobs (jobs/cli.py, jobs/spec.py)", _strategy, check, share=3.0, quick=40
+    "spec",
+    "command lines of python -m jobs (jobs/cli.py, jobs/spec.py)",
+    _strategy,
+    check,
+    share=3.0,
+    quick=40,
+    pinned=(
+        ("run", "ftp://127.0.0.1:9/y", "", []),
+        ("run", "http://[::1", "", []),
+        ("run", "file://[::1/x", "", []),
+        ("run", "x" * 5000, "", []),
+    ),
 )
