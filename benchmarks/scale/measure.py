@@ -120,7 +120,7 @@ def filters(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
 def sort_by(names: tuple[str, ...]) -> Callable[[np.random.Generator, RunReader], Iterator[Ask]]:
     def asks(_: np.random.Generator, __: RunReader) -> Iterator[Ask]:
         for query in _sorts(names):
-            yield partial(queries.page, query=query)
+            yield partial(queries.page, query=query, columns=(*NEEDED, query.sort))
 
     return asks
 
@@ -128,7 +128,7 @@ def sort_by(names: tuple[str, ...]) -> Callable[[np.random.Generator, RunReader]
 def filter_and_sort(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:
     while True:
         query = _filtered(rng, str(rng.choice(NUMBERS)))
-        yield partial(queries.page, query=query)
+        yield partial(queries.page, query=query, columns=(*NEEDED, query.sort))
 
 
 def turn_pages(rng: np.random.Generator, _: RunReader) -> Iterator[Ask]:

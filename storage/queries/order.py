@@ -65,20 +65,20 @@ def order(reader: RunReader, query: SampleQuery) -> Order:
         mask, rows = _selected(reader, query), _sorted(reader, query)
         return rows[mask[rows]]
 
-    return Order(everything, reader.keep(("order", repr(query)), make))
+    return Order(everything, reader.keep(_order_key(query), make))
 
 
 def ids_at(reader: RunReader, query: SampleQuery, start: int, stop: int) -> list[int]:
     """The sample ids at some places of a selection, from 0.
 
-    To sort a million texts takes a second: near the front of such an order only what is asked for is picked out.
+    To sort a million values takes a tenth of a second, texts a whole one: near the front of an order that nobody asked
+    for yet only what is asked for is picked out.
     """
-    in_front = stop <= FRONT and not _narrows(query) and _sorts_by_sql(reader, query.sort)
-    if in_front and not reader.keeps(_key(query)):
-        everything = explained(reader, query.target, query.modality)
-        rows = _sorted_by_sql(reader, query, everything, stop)
-        if len(rows) == min(stop, len(everything)):  # else some of the first samples lack this target
-            return everything[rows[start:stop]].tolist()
+    known = query.sort == "sample_id" or reader.keeps(_key(query)) or reader.keeps(_order_key(query))
+    if stop <= FRONT and not known:
+        rows = _front(reader, query, stop)
+        if rows is not None:
+            return explained(reader, query.target, query.modality)[rows[start:stop]].tolist()
     return order(reader, query).slice(start, stop)
 
 
@@ -178,6 +178,23 @@ def _key(query: SampleQuery) -> tuple[object, ...]:
     return ("sorted", query.target, query.modality, query.sort, query.descending)
 
 
+def _order_key(query: SampleQuery) -> tuple[object, ...]:
+    """What the order of a narrowed selection is kept by."""
+    return ("order", repr(query))
+
+
+def _front(reader: RunReader, query: SampleQuery, most: int) -> Rows | None:
+    """The first `most` places of a selection; None where that is no less than to sort all."""
+    everything = explained(reader, query.target, query.modality)
+    if not _sorts_by_sql(reader, query.sort):
+        values = column_values(reader, query.target, query.modality, [query.sort])[query.sort]
+        return front_rows(values, query.descending, most, selected(reader, query))
+    if _narrows(query):
+        return None
+    rows = _sorted_by_sql(reader, query, everything, most)
+    return rows if len(rows) == min(most, len(everything)) else None  # some of the first samples lack this target
+
+
 def _sort(reader: RunReader, query: SampleQuery) -> Rows:
     everything = explained(reader, query.target, query.modality)
     if query.sort == "sample_id":
@@ -229,6 +246,21 @@ def sorted_rows(values: Values, descending: bool) -> Rows:
     else:
         order = np.argsort(keys, kind="stable")
     return np.concatenate([rows[order], np.flatnonzero(~filled)]).astype(np.int32)
+
+
+def front_rows(values: Values, descending: bool, most: int, mask: Mask | None = None) -> Rows:
+    """The first `most` of `sorted_rows`, of those in `mask`; only as many are sorted."""
+    wanted = np.ones(len(values.data), bool) if mask is None else mask
+    rows = np.flatnonzero(values.filled & wanted)
+    keys = _keys(values.data if len(rows) == len(values.data) else values.data[rows])
+    if descending:
+        keys = ~keys
+    if len(rows) > most:
+        close = np.flatnonzero(keys <= np.partition(keys, most)[most])  # with all that equal the last of them
+        rows, keys = rows[close], keys[close]
+    first = rows[np.argsort(keys, kind="stable")[:most]]
+    empty = np.flatnonzero(~values.filled & wanted) if len(first) < most else first[:0]
+    return np.concatenate([first, empty[: most - len(first)]]).astype(np.int32)
 
 
 def _keys(data: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from storage import RunReader, Store, queries
 from storage.memory import Memory
 from storage.queries import Filter, SampleQuery
 from storage.queries.filters import order_by, source
-from storage.queries.order import FRONT, ids, ids_at, order, size, sorted_rows
+from storage.queries.order import FRONT, front_rows, ids, ids_at, order, size, sorted_rows
 from storage.queries.values import Values
 from tests.storage import audit
 
@@ -57,9 +57,9 @@ def test_orders_are_those_of_sql(reader: RunReader, sort: str, descending: bool)
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", ["uri", "text", "tokens", "top_tokens", "score"])
+@pytest.mark.parametrize("sort", ["uri", "text", "tokens", "top_tokens", "score", "camera", "label", "iso"])
 def test_the_front_of_an_order_is_that_of_the_whole(reader: RunReader, sort: str, descending: bool) -> None:
-    for narrowing in narrowings(reader)[:2]:
+    for narrowing in narrowings(reader)[:3]:
         query = SampleQuery("predicted", "text", sort=sort, descending=descending, **narrowing)
         expected = by_sql(reader, query)
         for kept in (False, True):
@@ -68,13 +68,14 @@ def test_the_front_of_an_order_is_that_of_the_whole(reader: RunReader, sort: str
                 assert ids_at(reader, query, start, stop) == expected[start:stop]
 
 
-def test_the_front_of_texts_sorts_nothing_else(reader: RunReader) -> None:
-    query = SampleQuery("predicted", "image", sort="uri")
+@pytest.mark.parametrize("sort", ["uri", "score"])
+def test_the_front_of_an_order_sorts_nothing_else(reader: RunReader, sort: str) -> None:
+    query = SampleQuery("predicted", "image", sort=sort)
     reader.arrays.forget(lambda key: True)
     ids_at(reader, query, 0, 24)
-    assert not reader.keeps(("sorted", "predicted", "image", "uri", False))
+    assert not reader.keeps(("sorted", "predicted", "image", sort, False))
     ids_at(reader, query, 0, FRONT + 1)
-    assert reader.keeps(("sorted", "predicted", "image", "uri", False))
+    assert reader.keeps(("sorted", "predicted", "image", sort, False))
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int32, np.int64])
@@ -95,6 +96,11 @@ def test_values_sort_as_numbers_do(kind: type) -> None:
             filled.sort(key=lambda i: keys[i], reverse=True)
         expected = filled + [i for i in range(300) if empty[i]]
         assert sorted_rows(Values(values, empty), descending).tolist() == expected
+        mask = rng.random(300) < 0.6
+        for most in (0, 1, 5, 150, 299, 300, 400):
+            assert front_rows(Values(values, empty), descending, most).tolist() == expected[:most]
+            among = [i for i in expected if mask[i]]
+            assert front_rows(Values(values, empty), descending, most, mask).tolist() == among[:most]
 
 
 def test_a_growing_run_gives_new_orders(store: Store) -> None:
