@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,20 @@ DRAWN = """([ended, path, quiet]) => {
                .every(chart => chart.querySelector('.main-svg'));
 }"""
 """Whether the script has ended, has not begun anew within some milliseconds, and all it sent is drawn."""
+
+LACKING = """([ended, path]) => {
+    const app = document.querySelector('[data-testid="stApp"]');
+    const charts = [...document.querySelectorAll('[data-testid="stPlotlyChart"]')];
+    return {
+        script: app && app.getAttribute('data-test-script-state'),
+        scripts: [ended, window.scriptsEnded], path: [path, location.pathname],
+        heading: (document.querySelector('[data-testid="stMain"] h1') || {}).innerText,
+        skeletons: document.querySelectorAll('[data-testid="stSkeleton"]').length,
+        images: [...document.images].filter(i => !(i.complete && i.naturalWidth > 0)).map(i => [i.src, i.complete]),
+        charts: charts.filter(chart => !chart.querySelector('.main-svg')).length,
+    };
+}"""
+"""What `DRAWN` waits for."""
 
 READ = """() => {
     const all = (what, root = document) => [...root.querySelectorAll(what)];
@@ -114,6 +129,14 @@ def plain(text: str) -> str:
 async def wait_drawn(page: Any, ended: int, path: str, seconds: float) -> None:
     """Wait until a script has ended after the first `ended` ones and its view of the page at `path` is drawn."""
     await page.wait_for_function(DRAWN, arg=[ended, path, 150], timeout=seconds * 1000, polling=100)
+
+
+async def lacking(page: Any, ended: int, path: str) -> str:
+    """What a page that is not drawn lacks, in words."""
+    try:
+        return str(await asyncio.wait_for(page.evaluate(LACKING, [ended, path]), 20))
+    except Exception as problem:  # a page that answers nothing at all
+        return f"it does not answer: {problem!r}"[:200]
 
 
 async def read(page: Any, path: str, seconds: float) -> Seen:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.dashboard.browser import watch
 from tests.reliability.load.checks import check
 from tests.reliability.load.committed import Window, committed_parts
-from tests.reliability.load.reading import CALM, COUNT_SCRIPTS, read, wait_drawn
+from tests.reliability.load.reading import CALM, COUNT_SCRIPTS, lacking, read, wait_drawn
 from tests.reliability.load.steps import Step, arrival, next_step
 from tests.reliability.load.truth import Question, Truth
 
@@ -72,7 +72,8 @@ class Visitor:
             self.notes.seconds.append((step.name, time.monotonic() - began))
             seen = await read(page, path, PATIENCE)
         except Exception as problem:  # Playwright's, of many kinds: every one is a page that did not come
-            self.notes.stuck.append(f"{step.name} from {here}, now {page.url}: {str(problem).splitlines()[0]}")
+            said, lacks = str(problem).splitlines()[0], await lacking(page, ended, path)
+            self.notes.stuck.append(f"{step.name} from {here}, now {page.url}: {said} {lacks}")
             return ""
         finally:
             self.notes.console += [f"{page.url}: {line}" for line in self.said]
