@@ -6,7 +6,6 @@ escaped with :func:`plain`, because plotly reads a part of HTML in labels.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -17,7 +16,7 @@ import plotly.graph_objects as go
 
 from dashboard import colormaps
 from dashboard.boxes import RegionMap, owners
-from dashboard.overlays import Floats, View
+from dashboard.overlays import Floats, View, data_url
 from dashboard.selection import clip
 
 DONE, OPEN = "#2a9d9f", "#9aa7b4"  # explained, not yet; readable on light and dark
@@ -240,7 +239,7 @@ def picture(
     width, height = size
     figure = go.Figure()
     figure.add_layout_image(
-        source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode(),
+        source=data_url(jpeg),
         xref="x",
         yref="y",
         x=0,

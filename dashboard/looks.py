@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import colormaps, overlays, state
 from dashboard.data import Row
+from dashboard.pictures import draw_picture
 from dashboard.tiles import view_of
 
 MODES = {"overlay": "Overlay", "original": "Original", "map": "Map"}
@@ -68,7 +69,7 @@ def legend(rows: Sequence[Row]) -> None:
     elif cropped:
         words += "; grey: cropped away, never seen by the model"
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.image(_bar(look.colormap), width=150, alt=f"Colour scale {look.colormap} from least to most relevant")
+        draw_picture(_bar(look.colormap), width=150, alt=f"Colour scale {look.colormap} from least to most relevant")
         st.caption(words, width="content")
 
 

@@ -7,6 +7,7 @@ height. (0, 0, 1, 1) is the whole picture, smaller is a centre crop, outside 0..
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from io import BytesIO
 from math import isqrt
@@ -194,6 +195,11 @@ def encode(picture: Image.Image, quality: int = 85) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=quality, subsampling=0, exif=b"", comment=b"", icc_profile=b"")
     return buffer.getvalue()
+
+
+def data_url(jpeg: bytes) -> str:
+    """A picture as an address that holds it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def decode(data: bytes) -> Image.Image:

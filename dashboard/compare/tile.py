@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.compare.opened import Opened
 from dashboard.data import Row, Run
+from dashboard.pictures import draw_picture
 from dashboard.samples.tile import verdict
 from dashboard.selection import Selection, clip, link, state_to_params
 from dashboard.words import literal, shown, tinted
@@ -30,7 +31,7 @@ def draw(
                 here = there(chosen, run, row, side, opened)
                 if pictures is not None:
                     said = f"Run {side.upper()}, sample {row[f'id_{side}']}, predicted {row[side].get('predicted')}"
-                    st.image(pictures[number], width="stretch", link=link("sample", here), alt=clip(said, 200))
+                    draw_picture(pictures[number], link=link("sample", here), alt=clip(said, 200))
                 if texts is not None and texts[number] is not None:
                     st.html(tinted(shown(row[side], texts[number])[:PIECES], chosen.look.colormap))
                 _answer(row[side], side.upper(), here)

@@ -13,6 +13,7 @@ from dashboard.evidence import captions, dots, regions, removal
 from dashboard.evidence.dots import Dot
 from dashboard.evidence.subject import Subject
 from dashboard.overlays import Look
+from dashboard.pictures import draw_picture
 from dashboard.tiles import MissingPicture
 from storage import wording
 
@@ -118,7 +119,7 @@ def pictures(subject: Subject) -> None:
         exact, shown = exact and found[1], shown + 1
         for (name, jpeg), number in zip(painted, range(4), strict=False):
             with grid.cell(), st.container(gap="xxsmall"):
-                st.image(jpeg, width="stretch", alt=f"Sample {row['sample_id']}: {name}")
+                draw_picture(jpeg, alt=f"Sample {row['sample_id']}: {name}")
                 st.caption(f"Sample {row['sample_id']}, {name}" if number == 0 else name)
     if not shown:
         st.caption("Where the cue lies in single pictures is not stored: there is nothing to paint over.")

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import looks, state, tiles, words
 from dashboard.data import Row
 from dashboard.evidence.subject import Subject
+from dashboard.pictures import draw_picture
 from dashboard.samples.tile import verdict
 from dashboard.selection import MAX_VALUES, Selection, clip, link, state_to_params
 from storage import Filter
@@ -34,7 +35,7 @@ def samples(subject: Subject, rows: Sequence[Row], key: str, columns: int = 8) -
 
 def tile(row: Row, picture: bytes, here: Selection, length: int) -> None:
     """One picture as a link to its sample, what it is called, and whether that is right."""
-    st.image(picture, width="stretch", link=link("sample", here), alt=f"Sample {row['sample_id']}, {names(row, 60)}")
+    draw_picture(picture, link=link("sample", here), alt=f"Sample {row['sample_id']}, {names(row, 60)}")
     st.page_link(
         "app_pages/sample.py",
         label=words.literal(names(row, length)),

@@ -6,6 +6,7 @@ from html import escape
 
 from dashboard import colormaps, words
 from dashboard.evidence.meanmap import strongest
+from dashboard.overlays import data_url
 from dashboard.report import pictures
 from dashboard.report.content import Case, Chapter, Report, Strip
 from dashboard.report.pictures import LOOK, Level
@@ -90,7 +91,7 @@ def _tile(one: Chapter, case: Case, level: Level) -> str:
 
 
 def _img(jpeg: bytes, width: int, height: int, alt: str) -> str:
-    source = f'src="{pictures.data_url(jpeg)}" width="{width}" height="{height}"'
+    source = f'src="{data_url(jpeg)}" width="{width}" height="{height}"'
     return f'<img {source} alt="{attribute(alt, 200)}">'
 
 

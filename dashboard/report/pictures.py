@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -106,8 +105,3 @@ def _cells(shares: NDArray[np.floating]) -> tuple[bytes, int, int]:
     size = (shares.shape[1] * scale, shares.shape[0] * scale)
     picture = Image.fromarray(colormaps.paint(shares, LOOK.colormap)).resize(size, Image.Resampling.NEAREST)
     return overlays.encode(picture, quality=88), *size
-
-
-def data_url(jpeg: bytes) -> str:
-    """A picture inside a file."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

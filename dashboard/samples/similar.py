@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import looks, tiles
 from dashboard.data import Run
+from dashboard.pictures import draw_picture
 from dashboard.samples import opened
 from dashboard.samples.tile import names
 from dashboard.selection import Selection, link, state_to_params
@@ -45,7 +46,7 @@ def draw(run: Run, chosen: Selection, sample_id: int) -> None:
             with grid.cell(), st.container(horizontal_alignment="center", gap="xxsmall"):
                 if picture is not None:
                     alt = f"Sample {row['sample_id']}, {names(row)}"
-                    st.image(picture, width="stretch", link=link("sample", here), alt=alt)
+                    draw_picture(picture, link=link("sample", here), alt=alt)
                 st.page_link(
                     "app_pages/sample.py",
                     label=literal(names(row)),

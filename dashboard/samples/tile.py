@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.data import Row
+from dashboard.pictures import draw_picture
 from dashboard.samples import tagging
 from dashboard.selection import Selection, clip, link, state_to_params
 from dashboard.words import literal, shown, tinted
@@ -19,7 +20,7 @@ def tile(row: Row, picture: bytes, chosen: Selection, tags: tuple[str, ...] = ()
     """One sample: picture, label and prediction as a link to its page, verdict, caption, tags."""
     here = replace(chosen, sample=int(row["sample_id"]))
     with st.container(horizontal_alignment="center", gap="xxsmall"):
-        st.image(picture, width="stretch", link=link("sample", here), alt=f"Sample {row['sample_id']}, {names(row)}")
+        draw_picture(picture, link=link("sample", here), alt=f"Sample {row['sample_id']}, {names(row)}")
         st.page_link(
             "app_pages/sample.py", label=literal(names(row)), query_params=state_to_params(here), width="content"
         )

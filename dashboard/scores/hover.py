@@ -6,7 +6,6 @@ top of each other, and the style sheet shows the one whose word has the pointer 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +13,7 @@ from html import escape
 import numpy as np
 
 from dashboard import colormaps
-from dashboard.overlays import normalise
+from dashboard.overlays import data_url, normalise
 from dashboard.words import Piece
 
 _BUTTON = "font:inherit;border:0;margin:0;cursor:pointer;text-decoration:underline dotted;text-underline-offset:0.25em"
@@ -72,9 +71,8 @@ def _words(pieces: Sequence[Piece], layers: Mapping[int, Layer], colormap: str, 
 
 
 def _figure(layer: Layer, classes: str) -> str:
-    data = base64.b64encode(layer.jpeg).decode()
     return (
-        f'<figure class="{classes}"><img src="data:image/jpeg;base64,{data}" alt="{escape(layer.alt)}">'
+        f'<figure class="{classes}"><img src="{data_url(layer.jpeg)}" alt="{escape(layer.alt)}">'
         f"<figcaption>{escape(layer.caption)}</figcaption></figure>"
     )
 

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import charts as common
 from dashboard import colormaps, looks, overlays, state, tiles
 from dashboard.data import Row, Run
+from dashboard.pictures import draw_picture
 from dashboard.samples import clicks
 from dashboard.scores import charts, data, sentences
 from dashboard.scores.shuffled import Shuffled
@@ -85,7 +86,7 @@ def _tile(row: Row, picture: bytes, name: str) -> None:
     if row.get("clip_percentile") is not None:
         told = f"{row['score']:.3g} · beats {sentences.percent(row['clip_percentile'])}"
     with st.container(gap="xxsmall"):
-        st.image(picture, width="stretch", alt=f"Sample {sample}: {clip(str(row.get('text') or ''), 120)}")
+        draw_picture(picture, alt=f"Sample {sample}: {clip(str(row.get('text') or ''), 120)}")
         st.button(
             told,
             key=f"open_{name}_{sample}",
@@ -181,7 +182,7 @@ def _places(found: Row, chosen: Selection) -> None:
                 continue
             height, width = one["grid"]
             picture = mean_picture(np.reshape(one["map"], (height, width)) / top, chosen.look.colormap)
-            st.image(picture, width="stretch", alt=f"{title}: mean map of {one['n']} pairs, {busiest(one)}")
+            draw_picture(picture, alt=f"{title}: mean map of {one['n']} pairs, {busiest(one)}")
             st.caption(f"{title}: {one['n']:,} pairs; {busiest(one)}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.data import Row, Run
+from dashboard.pictures import draw_picture
 from dashboard.selection import Selection, clip, link, state_to_params
 from dashboard.suspects import kinds, verdicts
 from dashboard.words import literal, shown, tinted
@@ -113,12 +114,12 @@ def _pictures(row: Row, here: Selection, seen: Pictured, place: int) -> None:
         boxed = ", the cue in a box" if str(number) in boxes else ""
         with strip.cell(), st.container(gap="xxsmall"):
             at = link("sample", replace(here, members=row["id"], sample=number))
-            st.image(picture, width="stretch", link=at, alt=f"Sample {number} of suspect {row['rank']}{boxed}")
+            draw_picture(picture, link=at, alt=f"Sample {number} of suspect {row['rank']}{boxed}")
             if sample.get("text") and (wording.of_pairs(row) or row["kind"] == "word"):
                 st.caption(literal(clip(str(sample["text"]), CAPTION)))
     if seen.mean is not None:
         with strip.cell(), st.container(gap="xxsmall"):
-            st.image(seen.mean, width="stretch", alt=f"Mean relevancy map of the samples of suspect {row['rank']}")
+            draw_picture(seen.mean, alt=f"Mean relevancy map of the samples of suspect {row['rank']}")
             st.caption("mean map")
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import looks, state, tiles
 from dashboard.data import Row, Run
+from dashboard.pictures import draw_picture
 from dashboard.selection import Selection, clip, state_to_params
 from dashboard.wordlist import data
 from dashboard.wordlist.marked import around, marked
@@ -192,7 +193,7 @@ def _list(run: Run, query: SampleQuery, ids: list[int], word: str, chosen: Selec
 def _sample(row: Row, picture: bytes | None, relevancy: Any, word: str, chosen: Selection) -> None:
     here = replace(chosen, sample=int(row["sample_id"]))
     if picture is not None:
-        st.image(picture, width="stretch", alt=f"Sample {row['sample_id']}")
+        draw_picture(picture, alt=f"Sample {row['sample_id']}")
     st.page_link(
         "app_pages/sample.py",
         label=literal(verdict(row)),

@@ -86,9 +86,8 @@ def watch(page: Any) -> list[str]:
 
     def console(message: Any) -> None:
         address = str(message.location.get("url", ""))
-        # a picture of the view before, dropped by the server while the browser still asked for it; a picture that is
-        # missing from the view itself fails in `settle`
-        superseded = "/media/" in address or ("/media/" in message.text and "Image source error" in message.text)
+        # the page's icon, dropped by the server while the browser still asked for it: pictures have no address
+        superseded = "/media/" in address and address.endswith(".png")
         if message.type == "error" and not address.endswith(PROBES) and not superseded:
             said.append(f"{message.text} ({address})")
 
