@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,11 @@ def hold(ready: Ready, load: Load, folder: Path, say: Callable[[str], None]) -> 
         _wait_for_part(writer)
         memory = stack.enter_context(Memory(server_of(url)))
         began, parts = time.monotonic(), _parts(ready.store, writer.names)
-        seconds = asyncio.run(_all_visitors(ready, load, url, writer, notes, say))
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # the thread of the caller may have a loop of its own, as other browser tests do
+            walking = pool.submit(asyncio.run, _all_visitors(ready, load, url, writer, notes, say))
+            seconds = walking.result()
         written, writing = _parts(ready.store, writer.names) - parts, time.monotonic() - began
     lost = _compare_runs(ready, writer.finished)
     whole = _whole(notes, load, seconds) | {
