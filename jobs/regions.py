@@ -151,7 +151,8 @@ def _named(raw: Raw, found: list[str]) -> Raw:
     if "features" in raw and boxes:
         return raw
     lacking = "features" if "features" not in raw else "boxes"
-    raise RegionError(f"the features file has no '{lacking}', only {', '.join(sorted(found)[:6]) or 'nothing'}")
+    names = [name if name.isprintable() else ascii(name) for name in sorted(found)[:6]]
+    raise RegionError(f"the features file has no '{lacking}', only {', '.join(names) or 'nothing'}")
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:

@@ -23,7 +23,7 @@ def parquet_pictures(file: pq.ParquetFile, column: str, name: str) -> tuple[pa.A
     held, paths = [], []
     for group in range(file.metadata.num_row_groups):
         found = file.metadata.row_group(group)
-        if _nulls(found, f"{column}.bytes") == 0:
+        if _nulls(file, group, f"{column}.bytes") == 0:
             held.append(pa.array([True] * found.num_rows))
         else:
             held.append(_group_child(file, group, column, "bytes").is_valid())
@@ -45,14 +45,18 @@ def _group_child(file: pq.ParquetFile, group: int, column: str, child: str) -> p
     return _child(found, child) if pa.types.is_struct(found.type) else found
 
 
-def _nulls(group: pq.RowGroupMetaData, path: str) -> int | None:
-    """How many values are null by the statistics of the file, None where it has none."""
-    for i in range(group.num_columns):
-        chunk = group.column(i)
-        if chunk.path_in_schema == path:
-            statistics = chunk.statistics
-            return statistics.null_count if statistics is not None and statistics.has_null_count else None
-    return None
+def _nulls(file: pq.ParquetFile, group: int, path: str) -> int | None:
+    """How many values of a row group are null by the statistics of the file, None where it has none.
+
+    The first page is read before: it raises where the column's description is damaged, and `column()`, which does not
+    expect that, would end the process.
+    """
+    index = next((i for i in range(len(file.schema)) if file.schema.column(i).path == path), None)
+    if index is None:
+        return None
+    next(file.iter_batches(1, row_groups=[group], columns=[path], use_threads=False), None)
+    statistics = file.metadata.row_group(group).column(index).statistics
+    return statistics.null_count if statistics is not None and statistics.has_null_count else None
 
 
 def _child(struct: pa.StructArray, name: str) -> pa.Array:

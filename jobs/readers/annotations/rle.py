@@ -28,7 +28,7 @@ def encoded(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         if isinstance(segmentation["counts"], list):
             return rle.frPyObjects(segmentation, height, width)
         return {"size": [height, width], "counts": segmentation["counts"]}
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise JobError(f"a segmentation is neither polygons nor run lengths: {str(segmentation)[:60]}") from error
 
 
@@ -41,7 +41,7 @@ def decoded(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The same as bool [height, width]."""
     try:
         return rle.decode(encoded(segmentation, height, width)).astype(bool)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise JobError(f"run lengths do not fit a picture of {height} x {width}: {str(segmentation)[:60]}") from error
 
 

@@ -127,5 +127,8 @@ TARGET = Target(
     check,
     share=9.0,
     quick=120,
-    pinned=((("voc", "mask", [("zero", 0.5, 1)], []), ".parquet"),),
+    pinned=(
+        (("voc", "mask", [("zero", 0.5, 1)], []), ".parquet"),
+        (("coco", 1, [("add", 0.35, -4884), ("add", 0.14, 0), ("add", 0.35, -4884)], []), ".parquet"),
+    ),
 )

@@ -144,5 +144,6 @@ TARGET = Target(
     pinned=(
         (".tsv", b"image\n" + b"x" * 4000 + b"\nmissing.png\n"),
         (".csv", b"image\nhttp://[::1\nmissing.png\n"),
+        (".tsv", b"image\nftp://127.0.0.1:9/y\na.png\n"),
     ),
 )

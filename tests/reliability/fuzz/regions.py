@@ -122,5 +122,8 @@ TARGET = Target(
     check,
     share=9.0,
     quick=120,
-    pinned=((("parquet", [("insert", 0.7951956987380981, b"\xf0\x8a")]), "#1"),),
+    pinned=(
+        (("parquet", [("insert", 0.7951956987380981, b"\xf0\x8a")]), "#1"),
+        (("npz", [("word", 0.872737467288971, b"\xff\xff\xff\x7f")]), "#-1"),
+    ),
 )
