@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from storage.queries.filters import SEARCHED, Filter, SampleQuery, filter_condition, place
 from storage.queries.texts import holding, keeps_texts, repeats
-from storage.queries.values import Ids, Mask, Values, column_values, explained, marked
+from storage.queries.values import Ids, Mask, Values, column_values, explained, marked, scan
 from storage.reader import RunReader
 
 FRONT = 240  # places: five pages of 48
@@ -76,7 +76,7 @@ def ids_at(reader: RunReader, query: SampleQuery, start: int, stop: int) -> list
     """
     known = query.sort == "sample_id" or reader.keeps(_key(query)) or reader.keeps(_order_key(query))
     if stop <= FRONT and not known:
-        rows = _front(reader, query, stop)
+        rows = _front(reader, query)
         if rows is not None:
             return explained(reader, query.target, query.modality)[rows[start:stop]].tolist()
     return order(reader, query).slice(start, stop)
@@ -124,13 +124,7 @@ def _passing(reader: RunReader, query: SampleQuery, item: Filter) -> Mask:
 
 def _passed(reader: RunReader, query: SampleQuery, sql: str, params: tuple[object, ...], in_samples: bool) -> Mask:
     """The samples for which a condition on one table holds."""
-    if in_samples:
-        found = reader.spread(f"SELECT s.sample_id FROM samples s WHERE {sql}", params)
-    else:
-        found = reader.spread(
-            f"SELECT e.sample_id FROM explanations e WHERE e.target = ? AND e.modality = ? AND ({sql})",
-            (query.target, query.modality, *params),
-        )
+    found = scan(reader, query.target, query.modality, in_samples=in_samples, condition=sql, params=params)
     return marked(explained(reader, query.target, query.modality), found["sample_id"].to_numpy())
 
 
@@ -183,16 +177,20 @@ def _order_key(query: SampleQuery) -> tuple[object, ...]:
     return ("order", repr(query))
 
 
-def _front(reader: RunReader, query: SampleQuery, most: int) -> Rows | None:
-    """The first `most` places of a selection; None where that is no less than to sort all."""
-    everything = explained(reader, query.target, query.modality)
+def _front(reader: RunReader, query: SampleQuery) -> Rows | None:
+    """The first places of a selection, at most `FRONT`; None where that is no less than to sort all."""
     if not _sorts_by_sql(reader, query.sort):
-        values = column_values(reader, query.target, query.modality, [query.sort])[query.sort]
-        return front_rows(values, query.descending, most, selected(reader, query))
+        return reader.keep(("front", repr(query)), lambda: _front_of_values(reader, query))
     if _narrows(query):
         return None
-    rows = _sorted_by_sql(reader, query, everything, most)
-    return rows if len(rows) == min(most, len(everything)) else None  # some of the first samples lack this target
+    everything = explained(reader, query.target, query.modality)
+    rows = reader.keep(("front", repr(query)), lambda: _sorted_by_sql(reader, query, everything, FRONT))
+    return rows if len(rows) == min(FRONT, len(everything)) else None  # some of the first samples lack this target
+
+
+def _front_of_values(reader: RunReader, query: SampleQuery) -> Rows:
+    values = column_values(reader, query.target, query.modality, [query.sort])[query.sort]
+    return front_rows(values, query.descending, FRONT, selected(reader, query))
 
 
 def _sort(reader: RunReader, query: SampleQuery) -> Rows:
@@ -217,16 +215,14 @@ def _sorted_by_sql(reader: RunReader, query: SampleQuery, everything: Ids, most:
     where = place(reader, query.sort)
     by = f"ORDER BY v {'DESC' if query.descending else 'ASC'} NULLS LAST, sample_id"
     by += "" if most is None else f" LIMIT {int(most)}"
-    if where.in_samples:
-        found = reader.spread(
-            f"SELECT s.sample_id, {where.sql} AS v FROM samples s", outer=f"SELECT sample_id FROM {{}} {by}"
-        )
-    else:
-        found = reader.spread(
-            f"SELECT e.sample_id, {where.sql} AS v FROM explanations e WHERE e.target = ? AND e.modality = ?",
-            (query.target, query.modality),
-            outer=f"SELECT sample_id FROM {{}} {by}",
-        )
+    found = scan(
+        reader,
+        query.target,
+        query.modality,
+        in_samples=where.in_samples,
+        columns=f"{where.sql} AS v",
+        outer=f"SELECT sample_id FROM {{}} {by}",
+    )
     chosen = found["sample_id"].to_numpy()
     rows = np.minimum(np.searchsorted(everything, chosen), max(len(everything) - 1, 0))
     return rows[everything[rows] == chosen].astype(np.int32) if len(everything) else np.zeros(0, np.int32)

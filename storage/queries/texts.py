@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.queries.filters import place
-from storage.queries.values import Mask, column_values, explained, marked
+from storage.queries.values import Mask, column_values, explained, marked, scan
 from storage.reader import RunReader
 
 ROOM = 96 << 20  # bytes of a column's texts that are kept; longer ones are read again for every word
@@ -62,11 +62,7 @@ def _first_rows(reader: RunReader, name: str, what: str) -> dict[str, Any]:
 
 def _lowered(reader: RunReader, target: str, modality: str, name: str) -> pa.Table:
     where = place(reader, name, filterable=False)
-    text = f"lower({where.sql}) AS v"
-    if where.in_samples:
-        return reader.spread(f"SELECT s.sample_id, {text} FROM samples s")
-    of_target = "WHERE e.target = ? AND e.modality = ?"
-    return reader.spread(f"SELECT e.sample_id, {text} FROM explanations e {of_target}", (target, modality))
+    return scan(reader, target, modality, in_samples=where.in_samples, columns=f"lower({where.sql}) AS v")
 
 
 def _look(reader: RunReader, texts: pa.Table, select: str, letters: str) -> pa.Table:

@@ -47,12 +47,32 @@ def explained(reader: RunReader, target: str, modality: str) -> Ids:
     """Ids of the samples that have an explanation of a target on a modality, ascending."""
 
     def make() -> Ids:
-        found = reader.spread(
-            "SELECT e.sample_id FROM explanations e WHERE e.target = ? AND e.modality = ?", (target, modality)
-        )
-        return _ascending(found["sample_id"].to_numpy())
+        return _ascending(scan(reader, target, modality, in_samples=False)["sample_id"].to_numpy())
 
     return reader.keep(("explained", target, modality), make)
+
+
+def scan(
+    reader: RunReader,
+    target: str,
+    modality: str,
+    *,
+    in_samples: bool,
+    columns: str = "",
+    condition: str = "true",
+    params: Sequence[Any] = (),
+    outer: str = "SELECT * FROM {}",
+) -> pa.Table:
+    """`sample_id` and some more `columns` (SQL) of the samples, or else of the explanations of a target on a modality,
+    for which a condition holds. `outer` as of `RunReader.spread`."""
+    more = f", {columns}" if columns else ""
+    if in_samples:
+        return reader.spread(f"SELECT s.sample_id{more} FROM samples s WHERE {condition}", params, outer=outer)
+    return reader.spread(
+        f"SELECT e.sample_id{more} FROM explanations e WHERE e.target = ? AND e.modality = ? AND ({condition})",
+        (target, modality, *params),
+        outer=outer,
+    )
 
 
 def _ascending(ids: Ids) -> Ids:
@@ -97,13 +117,7 @@ def _read(reader: RunReader, target: str, modality: str, names: Sequence[str]) -
     ids = explained(reader, target, modality)
     places = {name: place(reader, name) for name in names}
     columns = ", ".join(f"{where.sql} AS v{i}" for i, where in enumerate(places.values()))
-    if next(iter(places.values())).in_samples:
-        table = reader.spread(f"SELECT s.sample_id, {columns} FROM samples s")
-    else:
-        table = reader.spread(
-            f"SELECT e.sample_id, {columns} FROM explanations e WHERE e.target = ? AND e.modality = ?",
-            (target, modality),
-        )
+    table = scan(reader, target, modality, in_samples=next(iter(places.values())).in_samples, columns=columns)
     rows = _rows(table["sample_id"].to_numpy(), ids)
     return {name: _values(table[f"v{i}"], places[name], rows) for i, name in enumerate(places)}
 
