@@ -38,10 +38,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> JobError:
     return JobError(f"unknown {kind} '{name}'{hint}")
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal or a log would act upon."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The message of any exception on a single line, its type in front when the message says too little."""
-    words = " ".join(str(error).split())
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)  # nothing that a terminal acts upon
+    text = printable(" ".join(str(error).split()))
     if not text:
         return type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

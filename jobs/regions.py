@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from jobs.coverage import parse_boxes
-from jobs.errors import one_line
+from jobs.errors import one_line, printable
 
 NAMES = ("features", "boxes", "normalized_boxes", "width", "height")
 ROUNDING = 1e-3  # so far above 1 a fraction may be
@@ -151,8 +151,8 @@ def _named(raw: Raw, found: list[str]) -> Raw:
     if "features" in raw and boxes:
         return raw
     lacking = "features" if "features" not in raw else "boxes"
-    names = [name if name.isprintable() else ascii(name) for name in sorted(found)[:6]]
-    raise RegionError(f"the features file has no '{lacking}', only {', '.join(names) or 'nothing'}")
+    names = printable(", ".join(sorted(found)[:6]))
+    raise RegionError(f"the features file has no '{lacking}', only {names or 'nothing'}")
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:

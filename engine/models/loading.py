@@ -368,8 +368,7 @@ def _usable(tokenizer: TextTokenizer, source: str) -> TextTokenizer:
     try:
         tokenizer(["a"])
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise EngineError(f"the tokenizer of {source} cannot be used: {reason}") from error
+        raise EngineError(f"the tokenizer of {source} cannot be used: {_reason(error)}") from error
     return tokenizer
 
 
@@ -414,8 +413,12 @@ def _architecture(config: Any, source: str) -> Any:
 
 
 def _not_loadable(name: str, checkpoint: str | Path | None, error: Exception) -> EngineError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = (lines[0] if lines else type(error).__name__)[:200]
     local = checkpoint is not None or is_folder(Path(name.rpartition(":")[2]))
     hint = "" if local else "; without network, give a local folder or --checkpoint FILE"
-    return EngineError(f"cannot load {name!r}: {reason}{hint}")
+    return EngineError(f"cannot load {name!r}: {_reason(error)}{hint}")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

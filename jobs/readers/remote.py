@@ -29,9 +29,9 @@ from storage.media.rows import picture_column
 def read_remote(url: str) -> Dataset:
     """The dataset at `url`. Raises `JobError`, or `storage.media.MediaError` (a missing package, a server's answer)."""
     url = url.rstrip("/")
+    if scheme_of(url) not in http.SCHEMES:
+        filesystem(url)  # says at once which package is missing
     try:
-        if scheme_of(url) not in http.SCHEMES:
-            filesystem(url)  # says at once which package is missing, and connects where addresses need it
         if is_pattern(_path(url)):
             return _files(url, _expanded(url))
         kind = PurePosixPath(_path(url)).suffix.lower()

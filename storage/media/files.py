@@ -65,6 +65,9 @@ def filesystem(url: str, *, kinds: Collection[str] | None = KINDS | {"memory"}) 
         raise MissingBackend(f"{scheme}:// addresses need a package that is not installed: {hint}") from error
     except ValueError as error:
         raise _unknown_kind(scheme) from error
+    except OSError as error:  # of a host that is spoken to at once, as one of FTP is
+        line = " ".join(str(error).split())[:120]
+        raise MediaError(f"{scheme}:// cannot be reached ({line})") from error
 
 
 def _unknown_kind(scheme: str) -> MissingBackend:
