@@ -104,14 +104,13 @@ def test_without_a_gpu_the_gpu_benchmark_says_so(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_a_cpu_with_tiny_models(tmp_path):
-    sections = [name for name in gpu_benchmark.SECTIONS if name != "tests"]  # that one runs pytest, and nothing here
     command = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--tiny", "--rounds", "1"]
-    command += ["--sections", *sections, "--json", tmp_path / "gpu.json"]
+    command += ["--json", tmp_path / "gpu.json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert len(done.stdout.splitlines()) == len(rows)
-    of = {section: [row for row in rows if row["section"] == section] for section in sections}
+    of = {section: [row for row in rows if row["section"] == section] for section in gpu_benchmark.SECTIONS}
     assert of["rate"][0]["tflops"] > 0
     assert [row["way"] for row in of["models"]] == ["forward", "limit", "stream", "stream_plain"] * 2
     for row in of["models"]:
@@ -120,6 +119,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu_with_tiny_models(tmp_path):
     assert {row["kernel"] for row in of["kernels"] if "ms" in row} == {"plain"}
     assert "it needs cuda" in of["kernels"][0]["skipped"]
     assert of["job"][0]["samples"] == 4 and of["job"][0]["job_over_engine"] > 0
+    assert of["tests"][0]["failed"] == 0 and "skipped" in of["tests"][0]["outcome"]
 
 
 def test_precision_is_compared_family_by_family():

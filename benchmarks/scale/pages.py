@@ -8,17 +8,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlencode, urlparse
 
-import psutil
-
 from benchmarks.scale.make import CLASSES
-from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, exceptions, free_port, server, settle, wait_healthy
+from tests.dashboard.browser import (
+    CHROMIUM_FLAGS,
+    chromium,
+    exceptions,
+    free_port,
+    server,
+    server_process,
+    settle,
+    wait_healthy,
+)
 
 BARE = Path(__file__).with_name("bare.py")
 PATIENCE = 120  # seconds
@@ -136,7 +143,7 @@ def _view(browser: Any, address: str, visits: int = 2) -> tuple[list[tuple[float
 
 def _memory(browser: Any, url: str, run: str, views: int) -> dict[str, Any]:
     """Resident memory of the server after page views with changing parameters, by visitors whose tabs stay open."""
-    process = _server_at(url)
+    process = server_process(url)
     before, seconds = process.memory_info().rss, []
     page = None
     for number in range(views):
@@ -161,13 +168,3 @@ def _memory(browser: Any, url: str, run: str, views: int) -> dict[str, Any]:
         "limit_mb": 2000,
         "view_p50_s": sorted(seconds)[len(seconds) // 2] if seconds else None,
     }
-
-
-def _server_at(url: str) -> psutil.Process:
-    """The process that listens at an address: a child of this one."""
-    port = int(url.rsplit(":", 1)[1])
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # others end meanwhile
-            if any(f"--server.port={port}" in word for word in child.cmdline()):
-                return child
-    raise RuntimeError(f"no server of ours listens at {url}")

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+
+import psutil
 
 from dashboard.__main__ import ROOT, command
 
@@ -64,6 +66,16 @@ def server(
         finally:
             process.terminate()
             process.wait(20)
+
+
+def server_process(url: str) -> psutil.Process:
+    """The server that listens at an address: a child of this process."""
+    option = f"--server.port={url.rsplit(':', 1)[1]}"
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # others end meanwhile
+            if option in child.cmdline():
+                return child
+    raise RuntimeError(f"no server of ours listens at {url}")
 
 
 def wait_healthy(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:

@@ -16,7 +16,7 @@ from triton.compiler import ASTSource
 
 from engine.capture import triton_kernel
 
-CASES = [(90, "bf16", 64), (80, "fp32", 32)]
+CASES = [(90, "bf16", 64), (80, "fp16", 128), (80, "fp32", 32)]
 """H100 and A100 (compute capability), type, width of a head."""
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EXTRA = {

@@ -12,7 +12,7 @@ from engine.capture import backward, triton_kernel
 
 
 def main() -> None:
-    """Every kind of walk that GAE takes: layers, windows with a bias, causal texts."""
+    """Every kind of walk that GAE takes: layers, a pool, windows with a bias, causal and padded texts."""
     found = {}
     real, calls = triton_kernel.fold_rows_backward, []
 
@@ -21,7 +21,7 @@ def main() -> None:
         return real(*args, **settings, tile=16)
 
     triton_kernel.fold_rows_backward = counted
-    for name in ("swin", "open_clip"):
+    for name in ("vit_map_pool", "swin", "open_clip"):
         model, data = zoo.build(name), zoo.inputs(name, 1)  # interpreted_kernel.py has batches
         calls.clear()
         streamed = explain(model, data, engine="stream").relevancy

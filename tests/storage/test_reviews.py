@@ -259,9 +259,9 @@ def test_ten_thousand_tags_in_less_than_a_second(reviews: Reviews) -> None:
     reviews.tag("run", [2**62], "first", "ann")
     seconds = []
     for name in ("few", "some", "many"):
-        began = time.process_time()  # of all threads: what other tests do meanwhile does not count
+        began = time.perf_counter()
         assert reviews.tag("run", np.arange(10_000) * 3, name, "ann") == 10_000
-        seconds.append(time.process_time() - began)
+        seconds.append(time.perf_counter() - began)
     assert min(seconds) < 1.0
     assert reviews.tag("run", range(10_000), "many", "ann") == 10_000 - 3334
     assert reviews.untag("run", range(40_000), "many", "ann") == 20_000 - 3334

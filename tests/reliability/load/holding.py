@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, server
+from tests.dashboard.browser import CHROMIUM_FLAGS, chromium, server, server_process
 from tests.reliability.load.committed import committed_parts
 from tests.reliability.load.ready import Ready
 from tests.reliability.load.steps import ARRIVAL
 from tests.reliability.load.truth import read_truth
 from tests.reliability.load.visitor import Notes, Visitor
-from tests.reliability.load.watching import Memory, complaints, server_of
+from tests.reliability.load.watching import Memory, complaints
 from tests.reliability.load.writing import Writer
 
 # Half the pixels each way, and nothing that moves: twenty browsers share the cores with the server and the job.
@@ -47,7 +47,7 @@ def hold(ready: Ready, load: Load, folder: Path, say: Callable[[str], None]) -> 
         url = stack.enter_context(server(ready.store, logs[0]))
         writer = stack.enter_context(Writer(ready.manifest, ready.store, ready.truth.part, logs[1]))
         _wait_for_part(writer)
-        memory = stack.enter_context(Memory(server_of(url)))
+        memory = stack.enter_context(Memory(server_process(url)))
         began, parts = time.monotonic(), _parts(ready.store, writer.names)
         with ThreadPoolExecutor(
             1

@@ -5,21 +5,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
-
-
-def server_of(url: str) -> psutil.Process:
-    """The server that listens at an address: a child of this process."""
-    port = url.rsplit(":", 1)[1]
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # children of other tests end meanwhile
-            if f"--server.port={port}" in child.cmdline():
-                return child
-    raise RuntimeError(f"no server of ours listens at {url}")
 
 
 class Memory:
