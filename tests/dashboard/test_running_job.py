@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from tests.dashboard.conftest import ROOT, require_chromium
 from tests.jobs.conftest import noise
 
 SAMPLES = 60
+PART = 4
 
 EXPLAINED = """[...document.querySelectorAll('[data-testid="stMetric"]')]
     .filter(m => m.innerText.startsWith('Explained')).map(m => m.innerText.split('\\n').pop())[0]"""
@@ -30,7 +32,7 @@ EXPLAINED = """[...document.querySelectorAll('[data-testid="stMetric"]')]
 def explaining(data: Path, store: Path, model: Path) -> Iterator[subprocess.Popen[str]]:
     """A job in many small parts; killed if it still runs in the end."""
     words = ["run", "--data", str(data), "--model", str(model), "--store", str(store)]
-    words += ["--name", "followed", "--part-size", "4", "--batch-size", "2", "--json"]
+    words += ["--name", "followed", "--part-size", str(PART), "--batch-size", "2", "--json"]
     pipe = subprocess.PIPE
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "jobs", *words]
@@ -62,28 +64,37 @@ def site(store: Path, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+def halt_after(job: subprocess.Popen[str], store: Path, parts: int) -> int:
+    """Let a halted job go on until it has kept so many parts, halt it again and return the samples it has kept."""
+    folder = store / "runs" / "followed" / "parts"
+    job.send_signal(signal.SIGCONT)
+    while len(list(folder.glob("*.json"))) < parts:
+        assert job.poll() is None, "the job ended before it was halted"
+        time.sleep(0.01)
+    job.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, job.pid, os.WSTOPPED | os.WNOWAIT)  # what it was writing is on the disk, or is not
+    return PART * len(list(folder.glob("*.json")))
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.alone
 def test_the_runs_page_follows_a_real_job(data: Path, store: Path, site: str, chromium: Any, tmp_path: Path) -> None:
+    """The job is halted (SIGSTOP) between steps, so that it never ends before a slow browser has drawn."""
     model = model_folders.timm_folder(tmp_path / "model", patch_size=2, embed_dim=192, depth=12)
     with explaining(data, store, model) as job:
-        while job.poll() is None and not list((store / "runs" / "followed" / "parts").glob("*.json")):
-            time.sleep(0.1)
+        explained = halt_after(job, store, 1)
         page, said = chrome.opened(chromium, f"{site}/runs?run=followed")
+        for parts in (3, 5, 8):
+            page.wait_for_function(f"{EXPLAINED} == '{explained}'", timeout=60_000)
+            explained = halt_after(job, store, parts)
+        page.wait_for_function(f"{EXPLAINED} == '{explained}'", timeout=60_000)
+        job.send_signal(signal.SIGCONT)
         other, said_there = chrome.opened(chromium, f"{site}/samples?run=followed")  # while the job writes and seals
         assert other.locator('[data-testid="stImageLink"]').count() > 0
-        assert job.poll() is None, "the job is still at work"
-        seen = []
-        while job.poll() is None:
-            shown = page.evaluate(EXPLAINED)
-            seen += [int(shown)] if shown else []
-            time.sleep(0.2)
         out, err = job.communicate(timeout=600)
     assert job.returncode == 0, err
     assert (json.loads(out)["explained"], json.loads(out)["failed"]) == (SAMPLES, 0)
-    assert len(set(seen)) >= 3, "the page followed the job while it ran"
-    assert seen == sorted(seen)
     page.wait_for_function(f"{EXPLAINED} == '{SAMPLES}'", timeout=60_000)
     page.locator(".stMarkdownBadge", has_text="finished").first.wait_for(timeout=60_000)
     assert chrome.exceptions(page) == chrome.exceptions(other) == [] and said == said_there == []
