@@ -1,4 +1,4 @@
-"""One stacked bar with its legend, as plain HTML: it needs no Plotly, and the Runs page draws it every two seconds."""
+"""Bars as plain HTML: they need no Plotly, which takes most of a second, and the Runs page draws them every two."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from dashboard.charts import DONE, LABEL, OPEN
+from dashboard.charts import DONE, LABEL, OPEN, OTHER
+from dashboard.selection import clip
 
 BAD = "#d65f50"  # failed; readable on light and dark
 STAGES = (LABEL, DONE, "#6a7fb5")
@@ -61,4 +62,27 @@ def stacked(parts: Sequence[Part], spoken: str) -> str:
         f'<div role="img" aria-label="{escape(spoken)}">'
         f'<div style="display:flex;flex-wrap:wrap;gap:.2em 1.2em;font-size:.85rem;margin-bottom:.3em">{legend}</div>'
         f'<div style="display:flex;height:1.1rem;border-radius:4px;overflow:hidden">{bar}</div></div>'
+    )
+
+
+def top_classes(names: Sequence[str], probabilities: Sequence[float], label: str | None) -> str:
+    """Bars of the best classes below each other; that of the label is set apart by colour and by a word."""
+    spoken = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, probabilities, strict=False))
+    lines = "".join(_class(*one, label) for one in zip(names, probabilities, strict=False))
+    return (
+        f'<div role="img" aria-label="{escape(f"Best classes: {spoken}")}" style="display:grid;align-items:center;'
+        f'grid-template-columns:fit-content(45%) minmax(0,1fr) auto;gap:.3rem .6rem;font-size:.85rem">{lines}</div>'
+    )
+
+
+def _class(name: str, share: float, label: str | None) -> str:
+    color = LABEL if name == label else OTHER
+    told = escape(f"{clip(name, 200)}: {share:.2%}")
+    word = " (label)" if name == label else ""
+    fill = f"height:100%;border-radius:3px;background:{color};width:{min(max(share, 0.0), 1.0):.2%}"
+    return (
+        f'<div title="{told}" style="text-align:right">{escape(clip(name, 24))}{word}</div>'
+        f'<div title="{told}" style="height:1.4rem;background:rgba(128,128,128,.12);border-radius:3px">'
+        f'<div style="{fill}"></div></div>'
+        f"<div>{share:.1%}</div>"
     )

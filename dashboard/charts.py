@@ -192,37 +192,6 @@ def _full_bars(bars: go.Bar, counts: Sequence[int]) -> go.Bar:
     )
 
 
-def top_classes(names: Sequence[str], probabilities: Sequence[float], label: str | None) -> go.Figure:
-    """Horizontal bars of the best classes; the bar of the label is set apart by colour and by a word."""
-    shown = [f"{plain(n, 24)} (label)" if n == label else plain(n, 24) for n in names]
-    colors = [LABEL if n == label else OTHER for n in names]
-    figure = go.Figure(
-        go.Bar(
-            x=list(probabilities),
-            y=list(range(len(names))),
-            orientation="h",
-            marker_color=colors,
-            text=[f"{p:.1%}" for p in probabilities],
-            textposition="auto",
-            cliponaxis=False,
-            customdata=[plain(n, 80) for n in names],
-            hovertemplate="%{customdata}: %{x:.2%}<extra></extra>",
-        )
-    )
-    figure.update_yaxes(
-        tickmode="array",
-        tickvals=list(range(len(names))),
-        ticktext=shown,
-        autorange="reversed",
-        showgrid=False,
-        fixedrange=True,
-        automargin=True,
-    )
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", fixedrange=True, title=None)
-    figure.update_layout(height=60 + 32 * len(names), margin={"l": 10, "r": 10, "t": 6, "b": 6}, showlegend=False)
-    return figure
-
-
 def picture(
     jpeg: bytes,
     size: tuple[int, int],
@@ -281,7 +250,7 @@ def _hover_cells(relevancy: Floats, view: View, size: tuple[int, int], colormap:
         z=values,
         customdata=cells,
         opacity=0.0,
-        colorscale=colormaps.plotly_scale(colormap),
+        colorscale=colormaps.scale(colormap),
         showscale=False,
         hovertemplate="relevancy %{z:.4g}<br>%{customdata[3]:.0%} of the strongest token<br>"
         f"rank %{{customdata[2]}} of {values.size}<br>"

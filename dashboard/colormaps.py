@@ -53,7 +53,7 @@ def text_color(background: str) -> str:
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def plotly_scale(name: str) -> list[tuple[float, str]]:
-    """The colour map as a plotly colorscale."""
+def scale(name: str) -> list[tuple[float, str]]:
+    """The colour map as colours at places from 0 to 1, as plotly and CSS want them."""
     words = ANCHORS[name].split()
     return [(i / (len(words) - 1), f"#{word}") for i, word in enumerate(words)]

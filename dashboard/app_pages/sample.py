@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, filters, frame, looks, state, tiles, words
+from dashboard import bars, charts, filters, frame, looks, state, tiles, words
 from dashboard.data import Row, Run
 from dashboard.samples import chips, saved, similar, tagging
 from dashboard.selection import Selection, clip, state_to_params
@@ -208,9 +208,8 @@ def classes(run: Run, sample: Row, row: Row) -> None:
     names = run.class_names
     shown = [names[i] if names and 0 <= i < len(names) else str(i) for i in indices]
     label = sample.get("label")
-    said = ", ".join(f"{n} {p:.0%}" for n, p in zip(shown, probabilities, strict=False))
     st.subheader("Top classes")
-    st.plotly_chart(charts.top_classes(shown, probabilities, label), config=charts.CONFIG, alt=f"Best classes: {said}")
+    st.html(bars.top_classes(shown, probabilities, label))
     if label is not None and label not in shown:
         st.text(f"The label, {clip(str(label), 60)}, is not among them.")
 

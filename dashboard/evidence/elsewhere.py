@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, state
+from dashboard import state
 from dashboard.evidence import dots, intervals, shown
 from dashboard.evidence.dots import Dot
 from dashboard.evidence.subject import Subject
@@ -66,12 +66,7 @@ def draw(subject: Subject) -> None:
     st.subheader("Where else the cue occurs")
     drawn = rates(subject)
     if drawn:
-        st.plotly_chart(
-            dots.chart(drawn, "share of the samples", percent=True),
-            config=charts.CONFIG,
-            key="rates",
-            alt=f"With and without the cue: {dots.spoken(drawn, percent=True)}",
-        )
+        st.html(dots.drawn(drawn, "share of the samples", percent=True))
         told = subject.evidence["consequence"]
         leaning = told.get("leaning") or {}
         if leaning.get("n"):

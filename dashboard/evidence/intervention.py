@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, overlays, tiles
+from dashboard import overlays, tiles
 from dashboard.data import Row
 from dashboard.evidence import captions, dots, regions, removal
 from dashboard.evidence.dots import Dot
@@ -78,7 +78,7 @@ def effect_chart(subject: Subject, effects: dict[str, Any]) -> None:
     """How far the answers move under the cue and under the control."""
     shown = lines(subject.kind, effects, subject.of_pairs)
     axis = "change of the score, in parts of the usual gap" if subject.of_pairs else "change of p(class)"
-    st.plotly_chart(dots.chart(shown, axis), config=charts.CONFIG, key="effects", alt=f"Effects: {dots.spoken(shown)}")
+    st.html(dots.drawn(shown, axis))
     samples = max((int(one.get("n") or 0) for one in effects.values()), default=0)
     usual = (
         " The usual gap: how far the median pair scores above a picture with another caption."

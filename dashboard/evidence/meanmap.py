@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
-from dashboard import charts, colormaps, looks, overlays, state
+from dashboard import colormaps, looks, overlays, state
+from dashboard.evidence import heat
 from dashboard.evidence.compared import compared, others_name
+from dashboard.evidence.heat import Panel, Scale
 from dashboard.evidence.subject import Subject
 from storage.queries import members as queries
 
@@ -70,66 +69,11 @@ def mean_maps(subject: Subject) -> MeanMaps | None:
     )
 
 
-def diverging(ground: str) -> list[tuple[float, str]]:
-    """A plotly colour scale whose middle is the ground, 'light' or 'dark'."""
+def diverging(ground: str) -> Scale:
+    """A colour scale whose middle is the ground, 'light' or 'dark'."""
     less, more = (LESS, MORE) if ground == "light" else (LESS_DARK, MORE_DARK)
     colors = [*less, MIDDLE[ground], *more]
     return [(i / (len(colors) - 1), color) for i, color in enumerate(colors)]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A map [h, w] of shares under a title, its colours, and what a cell's value is."""
-
-    title: str
-    values: Floats
-    scale: list[tuple[float, str]]
-    low: float
-    high: float
-    what: str
-
-
-def chart(panels: Sequence[Panel]) -> go.Figure:
-    """Maps side by side in one figure, each with its scale below: a figure of their own each would take longer."""
-    figure = make_subplots(
-        rows=1,
-        cols=len(panels),
-        horizontal_spacing=0.04,
-        subplot_titles=[charts.plain(panel.title, 60) for panel in panels],
-    )
-    for column, panel in enumerate(panels, 1):
-        left, right = figure.get_subplot(1, column).xaxis.domain
-        figure.add_trace(_heat(panel, (left + right) / 2, right - left), row=1, col=column)
-        name = "x" if column == 1 else f"x{column}"
-        figure.update_yaxes(autorange="reversed", scaleanchor=name, row=1, col=column)
-    figure.update_xaxes(visible=False, fixedrange=True, constrain="domain")
-    figure.update_yaxes(visible=False, fixedrange=True, constrain="domain")
-    figure.update_layout(height=300, margin={"l": 4, "r": 4, "t": 26, "b": 34})
-    return figure
-
-
-def _heat(panel: Panel, middle: float, width: float) -> go.Heatmap:
-    rows, columns = panel.values.shape
-    return go.Heatmap(
-        z=panel.values * 100,
-        x=list(range(1, columns + 1)),
-        y=list(range(1, rows + 1)),
-        zmin=panel.low * 100,
-        zmax=panel.high * 100,
-        colorscale=panel.scale,
-        colorbar={
-            "orientation": "h",
-            "thickness": 10,
-            "x": middle,
-            "len": 0.9 * width,
-            "y": -0.03,
-            "yanchor": "top",
-            "ticksuffix": " %",
-            "nticks": 5,
-            "outlinewidth": 0,
-        },
-        hovertemplate=f"row %{{y}}, column %{{x}}<br>{panel.what}: %{{z:.2f}} % of the relevancy<extra></extra>",
-    )
 
 
 def strongest(values: Floats) -> str:
@@ -149,7 +93,7 @@ def draw(subject: Subject) -> None:
             "There is no mean map: the maps of this run form no common grid, or there is nothing to compare with."
         )
         return
-    scale = colormaps.plotly_scale(state.current().look.colormap)
+    scale = colormaps.scale(state.current().look.colormap)
     top = float(max(found.members.max(), found.others.max()))
     most = float(np.abs(found.difference).max()) or 1e-9
     rest = others_name(subject)
@@ -158,12 +102,8 @@ def draw(subject: Subject) -> None:
         Panel(f"{rest[:1].upper()}{rest[1:]} ({found.n_others:,})", found.others, scale, 0.0, top, "mean"),
         Panel("Difference", found.difference, diverging(looks.theme()), -most, most, "more than others"),
     )
-    st.plotly_chart(
-        chart(panels),
-        config=charts.CONFIG,
-        key="mean_maps",
-        alt="Mean maps. " + "; ".join(f"{panel.title}: {strongest(panel.values)}" for panel in panels),
-    )
+    spoken = "; ".join(f"{panel.title}: {strongest(panel.values)}" for panel in panels)
+    st.html(heat.drawn(panels, f"Mean maps. {spoken}"))
     st.caption(
         f"Mean share of a picture's relevancy in each cell; every picture counts alike. Difference: orange where "
         f"members draw more, purple where they draw less. {found.note}".rstrip()

@@ -1,11 +1,13 @@
-"""The stacked bar: parts that add up, and nothing but text in it."""
+"""Bars as HTML: parts that add up, and nothing but text in them."""
 
 from __future__ import annotations
 
 import html5lib
+import pytest
 
 from dashboard import bars
 from dashboard.bars import Part
+from dashboard.selection import clip
 from tests.dashboard.make_store import HOSTILE
 
 
@@ -35,8 +37,18 @@ def test_a_bar_is_as_long_as_its_parts() -> None:
     assert bars.stacked([], "nothing")
 
 
-def test_names_show_as_text() -> None:
-    for text in HOSTILE:
-        drawn = html5lib.parseFragment(bars.stacked([Part(text, 1, "red", text)], text), namespaceHTMLElements=False)
+def test_the_label_is_set_apart_by_a_word_and_bars_are_as_long_as_their_shares() -> None:
+    drawn = html5lib.parseFragment(bars.top_classes(["cat", "dog"], [0.7, 1.2], "dog"), namespaceHTMLElements=False)
+    assert [text for text in drawn.itertext() if text.strip()] == ["cat", "70.0%", "dog (label)", "120.0%"]
+    fills = [e.get("style") for e in drawn.iter("div") if "width:" in e.get("style", "")]
+    assert [style.rpartition("width:")[2] for style in fills] == ["70.00%", "100.00%"]
+    assert bars.LABEL in fills[1] and bars.LABEL not in fills[0]
+    assert drawn.find("div").get("aria-label") == "Best classes: cat 70%, dog 120%"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_show_as_text(text: str) -> None:
+    for html in (bars.stacked([Part(text, 1, "red", text)], text), bars.top_classes([text], [0.5], text)):
+        drawn = html5lib.parseFragment(html, namespaceHTMLElements=False)
         assert {e.tag for e in drawn.iter()} <= {"DOCUMENT_FRAGMENT", "div", "span"}
-        assert text in "".join(drawn.itertext())
+        assert clip(text, 24).removesuffix("…") in "".join(drawn.itertext())

@@ -45,11 +45,6 @@ def test_histogram_bars_stand_on_their_bins() -> None:
     assert list(figure.data[0].x) == [0.25, 0.75] and list(figure.data[0].y) == [4, 6]
 
 
-def test_the_label_is_set_apart_by_a_word() -> None:
-    figure = charts.top_classes(["cat", "dog"], [0.7, 0.2], "dog")
-    assert list(figure.layout.yaxis.ticktext) == ["cat", "dog (label)"]
-
-
 def test_hover_names_rank_and_share_of_each_cell() -> None:
     relevancy = np.array([[0.1, 0.4], [0.2, 0.3]])
     figure = charts.picture(b"jpeg", (200, 100), relevancy, (0.25, 0.0, 0.75, 1.0), "viridis")
@@ -63,7 +58,6 @@ def test_hover_names_rank_and_share_of_each_cell() -> None:
 def test_hostile_names_are_escaped_in_every_chart(text: str) -> None:
     figures = [
         charts.confusion([{"label": text, "predicted": text, "n": 1}])[0],
-        charts.top_classes([text, "b"], [0.5, 0.1], text),
         charts.histogram([{"low": 0, "high": 1, "n": 1}], text),
     ]
     for figure in figures:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from datetime import UTC, datetime
+from io import BytesIO
 from math import sqrt
+from typing import Any
 
+import html5lib
 import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.evidence import captions, dots, head, intervals, intervention, meanmap, removal, scatter
+from dashboard.evidence import captions, dots, head, heat, intervals, intervention, meanmap, removal, scatter
 from dashboard.evidence.dots import Dot
+from dashboard.evidence.heat import Panel
 from dashboard.evidence.scatter import Points
 from engine.interventions.fills import fill_mean
 from engine.interventions.regions import pixels_of
@@ -94,28 +100,76 @@ def test_the_diverging_scale_has_its_ground_in_the_middle(ground: str) -> None:
     assert scale[len(scale) // 2] == (0.5, meanmap.MIDDLE[ground])
 
 
-def test_a_mean_map_as_a_chart() -> None:
+def parsed(html: str) -> Any:
+    return html5lib.parseFragment(html, namespaceHTMLElements=False)
+
+
+def styles(drawn: Any, mark: str) -> list[str]:
+    """The styles with some property, in the order of the page."""
+    return [e.get("style") for e in drawn.iter() if mark in e.get("style", "")]
+
+
+def number(style: str, name: str) -> float:
+    """The first number of a property."""
+    return float(re.search(rf"(?:^|;){name}:(?:calc\()?(-?[\d.]+)", style)[1])  # type: ignore[index]
+
+
+def test_mean_maps_beside_each_other() -> None:
     values = np.array([[0.1, 0.2, 0.0], [0.3, 0.0, 0.4]])
-    panel = meanmap.Panel("<b>Maps</b>", values, meanmap.diverging("light"), -0.4, 0.4, "mean")
-    figure = meanmap.chart([panel, panel, panel])
-    assert len(figure.data) == 3
-    for heat in figure.data:
-        np.testing.assert_allclose(np.asarray(heat.z), values * 100)
-        assert (heat.zmin, heat.zmax) == (-40, 40)
-    assert [title.text for title in figure.layout.annotations] == ["&lt;b&gt;Maps&lt;/b&gt;"] * 3
-    scales = [heat.colorbar.x for heat in figure.data]
-    assert scales == sorted(set(scales)), "each has its scale below itself"
+    panel = Panel(HOSTILE[0], values, meanmap.diverging("light"), -0.4, 0.4, "mean")
+    drawn = parsed(heat.drawn([panel, panel, panel], "spoken"))
+    assert {e.tag for e in drawn.iter()} <= {"DOCUMENT_FRAGMENT", "div", "span", "i"}
+    told = [e.get("title") for e in drawn.iter("i")]
+    assert told == [f"row {r + 1}, column {c + 1}; mean: {values[r, c]:.2%}" for r in range(2) for c in range(3)] * 3
+    assert "".join(drawn.itertext()).count(HOSTILE[0][:20]) == 3
+    assert [e.text for e in drawn.iter("span")] == ["-40 %", "0 %", "40 %"] * 3
+    (encoded, *others) = re.findall(r"base64,([^)]+)", " ".join(styles(drawn, "base64")))
+    assert others == [encoded] * 2
+    pixels = np.asarray(Image.open(BytesIO(b64decode(encoded))))
+    np.testing.assert_array_equal(pixels, heat.painted(panel))
     assert meanmap.strongest(values) == "most in row 2 of 2, column 3 of 3"
 
 
+def test_a_map_has_the_colours_of_its_scale() -> None:
+    scale = [(0.0, "#000000"), (0.5, "#6400ff"), (1.0, "#ffffff")]
+    painted = heat.painted(Panel("", np.array([[-1.0, -0.5, 0.0], [0.5, 1.0, 2.0]]), scale, -1.0, 1.0, ""))
+    half = [[0, 0, 0], [50, 0, 128], [100, 0, 255]], [[178, 128, 255], [255, 255, 255], [255, 255, 255]]
+    assert np.abs(painted.astype(int) - half).max() <= 1
+    flat = heat.painted(Panel("", np.zeros((2, 2)), scale, 0.0, 0.0, ""))
+    assert not flat.any(), "a map without any relevancy"
+
+
 def test_dots_with_their_intervals() -> None:
-    lines = [Dot("cue <b>", 0.4, 0.3, 0.6), Dot("control", 0.0, -0.1, 0.1, True, "5% change")]
-    figure = dots.chart(lines, "change")
-    cue, control = figure.data
-    assert (cue.error_x.arrayminus[0], cue.error_x.array[0]) == pytest.approx((0.1, 0.2))
-    assert list(control.y) == [1] and control.marker.symbol != cue.marker.symbol
-    assert "<b>" not in str(figure.layout.yaxis.ticktext)
-    assert dots.spoken(lines) == "cue <b>: 0.40 (0.30 to 0.60); control: 0.00 (-0.10 to 0.10), 5% change"
+    lines = [Dot(HOSTILE[0], 0.4, 0.3, 0.6), Dot("control", 0.0, -0.1, 0.1, True, "5% change")]
+    drawn, axis = parsed(dots.drawn(lines, "change")), dots.axis_of(lines, percent=False)
+    assert {e.tag for e in drawn.iter()} <= {"DOCUMENT_FRAGMENT", "div", "span"}
+    assert HOSTILE[0] in "".join(drawn.itertext())
+    bars = styles(drawn, "border-width:0 2px")
+    ends = [(axis.place(low), axis.place(high) - axis.place(low)) for low, high in ((0.3, 0.6), (-0.1, 0.1))]
+    assert [(number(bar, "left"), number(bar, "width")) for bar in bars] == [pytest.approx(e, abs=0.01) for e in ends]
+    (cue, control) = styles(drawn, "border:2px")
+    assert [number(mark, "left") for mark in (cue, control)] == pytest.approx(
+        [axis.place(0.4), axis.place(0.0)], abs=0.01
+    )
+    assert "rotate" in control and "rotate" not in cue
+    assert drawn.find("div").get("aria-label") == f"change. {dots.spoken(lines)}"
+    assert dots.spoken(lines[1:]) == "control: 0.00 (-0.10 to 0.10), 5% change"
+
+
+@pytest.mark.parametrize(
+    ("ends", "percent", "ticks"),
+    [
+        ((0.3, 0.6), False, [0, 0.2, 0.4, 0.6]),
+        ((-0.013, 0.031), False, [-0.01, 0, 0.01, 0.02, 0.03]),
+        ((-40.0, -3.0), False, [-40, -30, -20, -10, 0]),
+        ((0.0, 0.0), False, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ((0.3, 0.6), True, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+    ],
+)
+def test_an_axis_holds_everything_and_has_round_marks(ends: tuple[float, float], percent: bool, ticks: list[float]):
+    axis = dots.axis_of([Dot("a", ends[0], *ends)], percent=percent)
+    assert list(axis.ticks) == pytest.approx(ticks)
+    assert all(0 < axis.place(value) < 100 for value in (*ends, *ticks))
 
 
 def test_every_effect_stands_above_its_control() -> None:

@@ -27,7 +27,7 @@ METADATA = [entry | {"name": f"{entry['name']} {NAME}"} for entry in make_store.
 AS_THEY_ARE = {
     "Text.body", "Selectbox.options", "Selectbox.raw_value", "MultiSelect.options", "MultiSelect.raw_values",
     "TextInput.default", "TextInput.value", "TextArea.default", "TextArea.value", "Code.code_text", "Image.alt",
-    "ImageList.alt", "PlotlyChart.alt", "PlotlyChart.spec",  # the last one knows a little HTML instead
+    "ImageList.alt", "PlotlyChart.alt", "PlotlyChart.spec", "Html.body",  # the last two know HTML instead
 }  # fmt: skip
 
 

@@ -208,7 +208,8 @@ def test_a_sample_shows_all_its_values(app: Any, store: Path) -> None:
     shown = {str(r["name"]): list(r) for table in test.dataframe for _, r in table.value.iterrows()}
     assert {"Camera", "Brightness", "Indoor", "Year", "Entropy", "Mask share", "File", "Score"} <= set(shown)
     assert row["camera"] in shown["Camera"] and f"{row['entropy']:.4g}" in shown["Entropy"]
-    assert len(test.get("plotly_chart")) == 3, "predicted and label side by side, and the top classes"
+    assert len(test.get("plotly_chart")) == 2, "predicted and label side by side"
+    assert "Best classes: " in "".join(str(one.proto) for one in test.get("html"))
 
 
 def test_a_skipped_sample_says_why(app: Any, store: Path) -> None:
