@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from storage import ROLES, Store, StoreError
@@ -75,7 +76,14 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
 
     (``RELEVANCY_AUDIT_REVIEWS``: it may hold a password, which a command line would show to every user of the machine.)
     """
-    known, _ = parser().parse_known_args(sys.argv[1:] if arguments is None else list(arguments))
+    told = tuple(sorted(item for item in os.environ.items() if item[0].startswith("RELEVANCY_AUDIT_")))
+    return _settings(tuple(sys.argv[1:] if arguments is None else arguments), told, os.getcwd())
+
+
+@lru_cache(maxsize=8)  # a page asks some ten times, and to make a parser takes 20 ms
+def _settings(arguments: tuple[str, ...], environment: tuple[tuple[str, str], ...], folder: str) -> Settings:
+    """The settings; the environment and the working folder are read again where they changed."""
+    known, _ = parser().parse_known_args(list(arguments))
     for name, value, allowed in (("AUTH", known.auth, AUTHS), ("DEFAULT_ROLE", known.default_role, DEFAULT_ROLES)):
         if value not in allowed:  # argparse checks options, not defaults
             raise StoreError(f"RELEVANCY_AUDIT_{name} is {value!r}; it may be {', '.join(allowed)}")

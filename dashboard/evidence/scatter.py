@@ -88,13 +88,13 @@ def chart(shown: Points, others: str) -> go.Figure:
     ):
         here = shown.member == is_member
         figure.add_scatter(
-            x=shown.places[here, 0].tolist(),
-            y=shown.places[here, 1].tolist(),
+            x=shown.places[here, 0],  # arrays travel as bytes; a list is looked through number by number
+            y=shown.places[here, 1],
             mode="markers",
             name=f"{plain(name, 40)} ({int(here.sum()):,})",
             marker={"size": 7, "symbol": symbol, "color": color, "opacity": 0.75},
-            customdata=[[int(i)] for i in shown.ids[here]],
-            hovertemplate="sample %{customdata[0]}<extra></extra>",
+            customdata=shown.ids[here],
+            hovertemplate="sample %{customdata}<extra></extra>",
         )
     first, second = shown.variance
     figure.update_xaxes(title=f"first component, {first:.0%} of the variance", zeroline=False, showticklabels=False)

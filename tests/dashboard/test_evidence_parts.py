@@ -82,8 +82,7 @@ def test_the_scatter_carries_ids_and_shows_names_as_text() -> None:
     shown = Points(np.array([5, 6, 7]), np.arange(6.0).reshape(3, 2), member, (0.5, 0.2))
     figure = scatter.chart(shown, f"others called {HOSTILE[0]}")
     others, members = figure.data
-    assert [list(data) for data in members.customdata] == [[5], [7]]
-    assert [list(data) for data in others.customdata] == [[6]]
+    assert (list(members.customdata), list(others.customdata)) == ([5, 7], [6])
     assert members.marker.symbol != others.marker.symbol
     assert "<script" not in json.dumps(figure.to_plotly_json(), default=list)
 
