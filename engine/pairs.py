@@ -169,7 +169,8 @@ def _one_by_one(
     assert isinstance(adapter, PairAdapter)
     with torch.no_grad(), adapter.scope(module), loaded.autocast():
         pictures = adapter.embed_images(module, adapter.prepare_images(module, images))
-        sentences = adapter.embed_texts(module, adapter.prepare_texts(module, texts, loaded.tokenizer))
+        batch = adapter.prepare_texts(module, texts, loaded.tokenizer)
+        sentences = adapter.embed_texts(module, adapter.shortened(module, batch))
     return Pairs(found, [], [], pictures, sentences)
 
 
@@ -278,7 +279,7 @@ class _Work:
         shorter = []
         for places in chosen:
             rest = [self._without(text, pair, word) for pair, word in enumerate(places.tolist())]
-            batch = adapter.prepare_texts(module, rest, self.loaded.tokenizer)
+            batch = adapter.shortened(module, adapter.prepare_texts(module, rest, self.loaded.tokenizer))
             with self.loaded.autocast():
                 shorter.append(adapter.embed_texts(module, batch))
         return chosen, shorter

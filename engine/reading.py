@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.capture.kernel import Fold
@@ -36,6 +37,12 @@ class Part:
     features: Tensor
     words: Tensor
     patches: Patches | None = None
+
+    def followed_by(self, tokens: int) -> Part:
+        """The same with so many tokens at the end that are not shown."""
+        if not tokens:
+            return self
+        return replace(self, relevancy=F.pad(self.relevancy, (0, tokens)), words=F.pad(self.words, (0, tokens)))
 
 
 @dataclass(frozen=True)

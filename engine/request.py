@@ -16,7 +16,7 @@ from engine.capture.scope import frozen
 from engine.capture.states import kept_states
 from engine.errors import EngineError
 from engine.lrp.relevances import Relevances
-from engine.methods import Method, make_method
+from engine.methods import LastMap, LayerProduct, Method, make_method
 from engine.models import find_adapter
 from engine.models.adapter import Adapter, Batch, Inputs
 from engine.models.loading import LoadedModel
@@ -82,6 +82,8 @@ class Request:
         if tokenizer is not None:
             tokens = as_tokenizer(tokenizer, adapter.text_limits(module)[1] if "text" in adapter.modalities else None)
         batch = {k: v.clone() if v.is_inference() else v for k, v in adapter.prepare(module, inputs, tokens).items()}
+        if isinstance(chosen, LayerProduct | LastMap) and not chosen.lrp and not keep_matrices:
+            batch = adapter.shortened(module, batch)
         return cls(
             module=module,
             adapter=adapter,

@@ -63,13 +63,13 @@ class TowerReading(Reading):
         for tower in self.towers:
             row = torch.zeros_like(tower.content, dtype=next(iter(rows.values())).dtype)
             for modality, (first, last) in tower.ranges.items():
-                row[:, first:last] = rows[modality]
+                row[:, first:last] = rows[modality][:, : last - first]
             whole.append(row)
         return Answer(self.parts(whole, states))
 
     def lengths(self) -> dict[str, int]:
         """Tokens per modality."""
-        return {m: last - first for tower in self.towers for m, (first, last) in tower.ranges.items()}
+        return {m: last - first + tower.beyond for tower in self.towers for m, (first, last) in tower.ranges.items()}
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -91,7 +91,8 @@ class TowerReading(Reading):
                 final = states[tower.modality][:, cut]
                 middle = states[MIDDLE][:, cut] if self.patches and tower.middle is not None else None
                 content = tower.content[:, cut]
-                parts.append(make_part(modality, row[:, cut], content, words, final, middle, self.patches))
+                part = make_part(modality, row[:, cut], content, words, final, middle, self.patches)
+                parts.append(part.followed_by(tower.beyond))
         return tuple(parts)
 
 

@@ -47,7 +47,7 @@ def attention_backward(
         from engine.capture.triton_kernel import fold_rows_backward
 
         return fold_rows_backward(operands, d_out, fold, need_grads, gain)
-    return fold_backward(operands, d_out, fold, need_grads, gain)
+    return fold_backward(operands, d_out, fold, need_grads, gain, heads_apart=fold is None or isinstance(fold, RowFold))
 
 
 def _wants_triton(operands: AttentionOperands, kernel: str) -> bool:

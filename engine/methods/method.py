@@ -119,8 +119,8 @@ class LastMap(Method):
 
 
 def project(row: Tensor, block: MapBlock, maps: Tensor) -> Tensor:
-    """Return ``mean_h row[rows] @ maps``: [b, s] and [b, H, r, t] -> [b, t]."""
-    return project_heads(row, block, maps).mean(dim=1)
+    """Return ``mean_h row[rows] @ maps``: [b, s] and [b, H, r, t] -> [b, t]; of some heads, their part of the mean."""
+    return project_heads(row, block, maps).mean(dim=1) * block.share
 
 
 def project_heads(row: Tensor, block: MapBlock, maps: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ class Tower:
         normalised_rollout: rollout divides rows by their sum (the authors do not for VisualBERT).
         middle: path of the block after which half of the blocks have run, of streams with image tokens; None where no
             block's tokens are those of the map: patches are then taken from ``states``.
+        beyond: tokens that follow and were left out of the pass, as no answer can depend on them (of causal streams);
+            their relevancy is 0. All other fields speak of the tokens before them.
     """
 
     modality: str
@@ -61,6 +63,7 @@ class Tower:
     whole_map: bool = False
     normalised_rollout: bool = True
     middle: str | None = None
+    beyond: int = 0
 
     @property
     def ranges(self) -> dict[str, tuple[int, int]]:
@@ -129,6 +132,10 @@ class Adapter(ABC):
     @abstractmethod
     def prepare(self, model: nn.Module, inputs: Inputs, tokenizer: TextTokenizer | None) -> Batch:
         """Bring inputs into the form that :meth:`forward` takes, on the model's device."""
+
+    def shortened(self, model: nn.Module, batch: Batch) -> Batch:
+        """The batch, marked so that tokens that no answer can depend on are left out of the pass, if there are such."""
+        return batch
 
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
         """Describe the token streams for this batch; none for models that are described by a relation."""

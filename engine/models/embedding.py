@@ -47,7 +47,8 @@ def encode_words(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 32
         assert loaded.tokenizer is not None
         ids = loaded.tokenizer(texts[start : start + batch_size]).to(device)
         check_ids(ids, loaded.adapter.text_limits(loaded.model))
-        found.append(loaded.adapter.embed_texts(loaded.model, {"text": ids}))
+        batch = loaded.adapter.shortened(loaded.model, {"text": ids})
+        found.append(loaded.adapter.embed_texts(loaded.model, batch))
     return torch.cat(found)
 
 
@@ -69,6 +70,7 @@ def encode_texts(loaded: LoadedModel, texts: Sequence[str], batch_size: int = 64
     for start in range(0, len(texts), batch_size):
         chunk = list(texts[start : start + batch_size])
         batch = two_towers(loaded).prepare_texts(loaded.model, chunk, loaded.tokenizer)
+        batch = loaded.adapter.shortened(loaded.model, batch)
         with loaded.autocast():
             found.append(loaded.adapter.embed_texts(loaded.model, batch))
     return torch.cat(found)

@@ -12,7 +12,7 @@ from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower
 from engine.models.hf_vision import Layout, hf_image_tower, picture_inputs
 from engine.models.hugging_face import under_sdpa
-from engine.models.pairs import PairAdapter, text_stream
+from engine.models.pairs import PairAdapter, end_positions, text_length, text_stream
 from engine.targets import Output
 
 _CLIP_IMAGE = Layout("vision_model.encoder.layers", "self_attn", 1, (0,))
@@ -70,22 +70,24 @@ class HFPairs(PairAdapter):
         """CLIP's reads the end token, SigLIP's the last one."""
         depth, config = self.layers(model)["text"], _text_config(model)
         blocks = "text_model.encoder.layers"
-        legacy = config.eos_token_id == LEGACY_END_ID and type(model).__name__ == "CLIPModel"
-        pooling = "last" if _is_siglip(model) else ("argmax" if legacy else "eos")
         return text_stream(
             model,
             tuple(f"{blocks}.{i}.self_attn" for i in range(depth)),
             f"{blocks}.{depth - 1}",
             batch,
-            pooling=pooling,
+            pooling=_pooling(model),
             end_id=config.eos_token_id,
             pad_id=config.pad_token_id,
         )
 
+    def text_ends(self, model: nn.Module, ids: Tensor) -> Tensor | None:
+        """Of CLIP's; SigLIP's text tower is not causal."""
+        return end_positions(ids, _pooling(model), _text_config(model).eos_token_id)
+
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """Cosine of each pair and the model's logit."""
         clip: Any = model
-        out = clip(input_ids=batch["text"], attention_mask=batch.get("attention_mask"), **picture_inputs(clip, batch))
+        out = clip(**_texts(batch), **picture_inputs(clip, batch))
         cosine = (out.image_embeds * out.text_embeds).sum(dim=-1)
         return Output(logits=self.pair_logits(model, cosine), cosine=cosine)
 
@@ -103,7 +105,7 @@ class HFPairs(PairAdapter):
     def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
         """The library's text features, at unit length."""
         clip: Any = model
-        found = clip.get_text_features(input_ids=batch["text"], attention_mask=batch.get("attention_mask"))
+        found = clip.get_text_features(**_texts(batch))
         return F.normalize(found.pooler_output, dim=-1)
 
     def layers(self, model: nn.Module) -> dict[str, int]:
@@ -122,6 +124,20 @@ class HFPairs(PairAdapter):
         """Vocabulary and context."""
         config = _text_config(model)
         return int(config.vocab_size), int(config.max_position_embeddings)
+
+
+def _texts(batch: Batch) -> dict[str, Tensor | None]:
+    """What the library calls the texts."""
+    length, mask = text_length(batch), batch.get("attention_mask")
+    return {"input_ids": batch["text"][:, :length], "attention_mask": None if mask is None else mask[:, :length]}
+
+
+def _pooling(model: nn.Module) -> str:
+    """Which token of a text is read, as :func:`text_stream` names it."""
+    if _is_siglip(model):
+        return "last"
+    legacy = _text_config(model).eos_token_id == LEGACY_END_ID and type(model).__name__ == "CLIPModel"
+    return "argmax" if legacy else "eos"
 
 
 def _is_siglip(model: nn.Module) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.errors import UnsupportedModel
 from engine.models.adapter import Batch, Tower, middle_block
 from engine.models.hf_text import bert_limits
 from engine.models.hugging_face import under_sdpa
-from engine.models.pairs import PairAdapter, text_stream
+from engine.models.pairs import LENGTH, PairAdapter, end_positions, text_length, text_stream
 from engine.models.readout import content_after, mean_row, token_row
 from engine.models.timm_vit import TimmViT, check_timm_trunk, timm_image_tower
 from engine.targets import Output
@@ -97,7 +98,8 @@ class OpenClipPairs(PairAdapter):
     def embed_texts(self, model: nn.Module, batch: Batch) -> Tensor:
         """Through the text tower."""
         clip: Any = model
-        embedded: Tensor = clip.encode_text(batch["text"], normalize=True)
+        with _cut_to(_text_part(model).transformer, text_length(batch)) if LENGTH in batch else nullcontext():
+            embedded: Tensor = clip.encode_text(batch["text"], normalize=True)
         return embedded
 
     def layers(self, model: nn.Module) -> dict[str, int]:
@@ -149,17 +151,45 @@ class OpenClipPairs(PairAdapter):
         inside = text is model
         dot, appended = "" if inside else "text.", getattr(text, "cls_emb", None) is not None
         depth = len(text.transformer.resblocks)
+        pooling, end_id = _pooling(text, inside)
         tower = text_stream(
             model,
             tuple(f"{dot}transformer.resblocks.{i}.attn" for i in range(depth)),
             f"{dot}transformer.resblocks.{depth - 1}",
             batch,
-            # a class token takes the place of whatever pooling is configured
-            pooling="last" if appended else str(text.text_pool_type if inside else text.pool_type),
-            end_id=int(text.text_eos_id if inside else text.eos_id),
+            pooling="last" if appended else pooling,  # a class token takes the place of whatever pooling is configured
+            end_id=end_id,
             pad_id=getattr(text, "pad_id", None),
         )
         return _with_class_token(tower) if appended else tower
+
+    def text_ends(self, model: nn.Module, ids: Tensor) -> Tensor | None:
+        """Of native towers with a causal mask; a class token that CoCa appends reads all texts to their end."""
+        text = _text_part(model)
+        if isinstance(text, HFTextEncoder) or text.attn_mask is None or getattr(text, "cls_emb", None) is not None:
+            return None
+        return end_positions(ids, *_pooling(text, text is model))
+
+
+def _pooling(text: Any, inside: bool) -> tuple[str, int]:
+    """Which token a native text tower reads, as :func:`text_stream` names it, and the id of the end token."""
+    return str(text.text_pool_type if inside else text.pool_type), int(text.text_eos_id if inside else text.eos_id)
+
+
+@contextmanager
+def _cut_to(transformer: nn.Module, length: int) -> Iterator[None]:
+    """Let a text transformer work on the first tokens alone; what embeds them knows one length only."""
+
+    def cut(
+        _: nn.Module, given: tuple[Tensor, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+        return (given[0][:, :length],), named | {"attn_mask": named["attn_mask"][..., :length, :length]}
+
+    handle = transformer.register_forward_pre_hook(cut, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _check_text(text: Any) -> None:

@@ -15,6 +15,11 @@ from engine.models.readout import content_before_end, one_hot_row, token_row
 from engine.models.timm_vit import image_tensor
 from engine.models.tokens import TextTokenizer
 
+LENGTH = "text_length"
+"""Entry of a batch: tokens of each text that are read, a scalar; without it all are."""
+STEP = 8
+"""Lengths are multiples of it: fewer different shapes, and whole tiles for the matrix units of GPUs."""
+
 
 class PairAdapter(Adapter):
     """Image-text models with two towers: row i of the images belongs to row i of the texts."""
@@ -59,6 +64,18 @@ class PairAdapter(Adapter):
         """Image and text stream."""
         return self.image_tower(model, batch), self.text_tower(model, batch)
 
+    def shortened(self, model: nn.Module, batch: Batch) -> Batch:
+        """Without the padding of causal text towers: what follows the last end token is read by nobody."""
+        ends = self.text_ends(model, batch["text"])
+        if ends is None:
+            return batch
+        length = STEP * (int(ends.max()) // STEP + 1)
+        return batch if length >= batch["text"].shape[1] else batch | {LENGTH: torch.tensor(length)}
+
+    @abstractmethod
+    def text_ends(self, model: nn.Module, ids: Tensor) -> Tensor | None:
+        """Positions [B] of the tokens that are read out of texts [B, T], where attention is causal; None elsewhere."""
+
     @abstractmethod
     def image_tower(self, model: nn.Module, batch: Batch) -> Tower:
         """The image stream; of the batch only "image" is read."""
@@ -98,6 +115,18 @@ def _text_ids(text: Any, tokenizer: TextTokenizer | None) -> Tensor:
     return tokenizer([text] if isinstance(text, str) else list(text))
 
 
+def text_length(batch: Batch) -> int:
+    """Tokens of each text that are read."""
+    return int(batch[LENGTH]) if LENGTH in batch else batch["text"].shape[1]
+
+
+def end_positions(ids: Tensor, pooling: str, end_id: int | None) -> Tensor | None:
+    """Positions [B] of the end tokens of texts [B, T]: of the largest id ("argmax") or the first ``end_id`` ("eos")."""
+    if pooling == "argmax":
+        return ids.argmax(dim=1)
+    return torch.eq(ids, -1 if end_id is None else end_id).int().argmax(dim=1) if pooling == "eos" else None
+
+
 def text_stream(
     model: nn.Module,
     layers: tuple[str, ...],
@@ -113,7 +142,7 @@ def text_stream(
         model: start rows have the type of its parameters.
         layers: attention modules, first to last.
         states: last block.
-        batch: holds "text" ids [B, T] and perhaps "special" [B, T].
+        batch: holds "text" ids [B, T], perhaps "special" [B, T], and what :meth:`PairAdapter.shortened` added.
         pooling: "argmax" (end token is the largest id), "eos" (first ``end_id``), "first" or "last".
         end_id: id of the end token, for "eos".
         pad_id: id of the padding, for "first" and "last" when no tokenizer tells the special tokens.
@@ -121,10 +150,11 @@ def text_stream(
     ids = batch["text"]
     count, tokens = ids.shape
     like = next(model.parameters())
-    if pooling in ("argmax", "eos"):
-        is_end = torch.eq(ids, -1 if end_id is None else end_id)
-        ends = ids.argmax(dim=1) if pooling == "argmax" else is_end.int().argmax(dim=1)
-        return Tower("text", layers, states, one_hot_row(ends, tokens, like), content_before_end(ends, tokens))
+    ends = end_positions(ids, pooling, end_id)
+    if ends is not None:
+        length = text_length(batch)
+        start, content = one_hot_row(ends, length, like), content_before_end(ends, length)
+        return Tower("text", layers, states, start, content, beyond=tokens - length)
     position = 0 if pooling == "first" else tokens - 1
     hidden = batch.get("special", ids == (-1 if pad_id is None else pad_id))
     return Tower("text", layers, states, token_row(count, tokens, (position,), like), ~hidden)

@@ -80,6 +80,10 @@ class TextSide(Side):
         given: Any = inputs
         return self.pairs.prepare_texts(model, given["text"], tokenizer)
 
+    def shortened(self, model: nn.Module, batch: Batch) -> Batch:
+        """As the whole model."""
+        return self.pairs.shortened(model, batch)
+
     def towers(self, model: nn.Module, batch: Batch) -> tuple[Tower, ...]:
         """The text stream."""
         return (self.pairs.text_tower(model, batch),)
