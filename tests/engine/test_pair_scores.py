@@ -191,7 +191,8 @@ def test_the_recorded_gradients_are_finite_differences_of_the_score(name: str, s
     images, ids = pictures()[:1], plain.ids(text)
     if float((plain.images(images) @ plain.texts(ids).T).detach()) < 0:
         ids = plain.ids(SHORT[1])
-    request = Request.make(plain.model, {"image": images, "text": ids}, "gae", 0, None, "record", False, "authors", 0)
+    given = {"image": images, "text": ids}
+    request = Request.make(plain.model, given, "gae", 0, None, "record", True, "authors", 0)  # matrices: of all tokens
     for target in ("clip-logit", "clip-score"):
         capture, measure = RecordCapture(frozenset(request.reading.explained)), plain.measure(target)
         with request.scope(), torch.enable_grad():
