@@ -85,6 +85,7 @@ def _pages(browser: Any, url: str, run: str) -> list[str]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{url}/?{urlencode({'run': run})}")
     settle(page, PATIENCE)
+    page.wait_for_selector('[data-testid="stSidebar"] a', timeout=PATIENCE * 1000)
     links = page.eval_on_selector_all('[data-testid="stSidebar"] a', "all => all.map(a => a.href)")
     links = [link for link in links if link.startswith(url)]
     page.close()
