@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+Scale = list[tuple[float, str]]
+"""Colours '#rrggbb' at places from 0 to 1, in their order."""
 ANCHORS = {
     "viridis": "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c 1fa088 28ae80 3fbc73 5ec962 84d44b "
     "addc30 d8e219 fde725",
@@ -27,10 +29,14 @@ NAMES = tuple(ANCHORS)
 @lru_cache(maxsize=8)
 def table(name: str) -> NDArray[np.uint8]:
     """The colour map as a [256, 3] table of sRGB bytes. Raises KeyError for an unknown name."""
-    anchors = np.array([[int(word[i : i + 2], 16) for i in (0, 2, 4)] for word in ANCHORS[name].split()])
-    at = np.linspace(0, len(anchors) - 1, 256)
-    channels = [np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
+    return mixed(np.linspace(0, 1, 256), scale(name))
+
+
+def mixed(places: NDArray[np.floating], colors: Scale) -> NDArray[np.uint8]:
+    """The colours of a scale at places in 0..1 (clipped), any shape [...], as sRGB bytes [..., 3]."""
+    at = [place for place, _ in colors]
+    anchors = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for _, color in colors])
+    return np.stack([np.interp(places, at, anchors[:, c]) for c in range(3)], axis=-1).round().astype(np.uint8)
 
 
 def paint(values: NDArray[np.floating], name: str) -> NDArray[np.uint8]:
@@ -53,7 +59,7 @@ def text_color(background: str) -> str:
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def scale(name: str) -> list[tuple[float, str]]:
+def scale(name: str) -> Scale:
     """The colour map as colours at places from 0 to 1, as plotly and CSS want them."""
     words = ANCHORS[name].split()
     return [(i / (len(words) - 1), f"#{word}") for i, word in enumerate(words)]

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dashboard import colormaps
+from dashboard.colormaps import Scale
 from dashboard.selection import clip
-
-Scale = list[tuple[float, str]]
-"""Colours '#rrggbb' at places from 0 to 1, in their order."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,4 @@ def _pixels(panel: Panel) -> str:
 
 def painted(panel: Panel) -> NDArray[np.uint8]:
     """The colour of each cell [h, w, 3]; between two colours of the scale it is mixed linearly in sRGB."""
-    at = np.array([place for place, _ in panel.scale])
-    colors = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for _, color in panel.scale], dtype=float)
-    places = (panel.values - panel.low) / ((panel.high - panel.low) or 1.0)
-    channels = [np.interp(places, at, colors[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    return colormaps.mixed((panel.values - panel.low) / ((panel.high - panel.low) or 1.0), panel.scale)

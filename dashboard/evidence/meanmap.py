@@ -9,9 +9,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import colormaps, looks, overlays, state
+from dashboard.colormaps import Scale
 from dashboard.evidence import heat
 from dashboard.evidence.compared import compared, others_name
-from dashboard.evidence.heat import Panel, Scale
+from dashboard.evidence.heat import Panel
 from dashboard.evidence.subject import Subject
 from storage.queries import members as queries
 
