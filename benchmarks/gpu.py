@@ -8,8 +8,8 @@
 weights frozen), ``stream`` (ours, all layers, kernel chosen by itself) and ``stream_plain`` (ours, the kernel in
 PyTorch); samples per second, peak memory, ratio to the limit, and the share of the measured rate. The last counts
 for all but ``forward`` the operations of the *limit* (formulas of ``torch.utils.flop_counter``: 2 m n k per product,
-attention included on CUDA), so what ours forms anew is no merit of it. ``kernels``: the streamed backward of one
-attention call, plain and Triton. ``job``: ``python -m jobs run`` on JPEGs of 500 x 375 over the bare engine. ``tests``:
+attention included on CUDA), so what ours forms anew is no merit of it. ``kernels``: one attention call on the way back,
+without and with a row of GAE. ``job``: ``python -m jobs run`` on JPEGs of 500 x 375 over the bare engine. ``tests``:
 those that need a GPU. What is done is written after every section. Exit code 2 without a GPU, 1 when something failed.
 """
 
@@ -25,12 +25,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -40,6 +42,8 @@ from benchmarks.engine import limit, pair_limit
 from benchmarks.harness import ROOT, Work, interleaved, median_ratio, peak_megabytes, report, synchronise
 from engine import LoadedModel, explain
 from engine.capture.backward import VARIABLE, attention_backward
+from engine.capture.calls import AttentionCall
+from engine.capture.fused import FusedCall
 from engine.capture.kernel import AttentionOperands
 from engine.errors import EngineError
 from engine.methods import GAE
@@ -180,17 +184,14 @@ class Bench:
         return inside
 
     def kernels(self) -> Iterator[Row]:
-        """The streamed backward of a call, by each kernel that can run here."""
+        """What a call costs on the way back: the library's gradients alone, and with a row of GAE by each kernel."""
         for name, (batch, heads, tokens, width, causal) in self.sizes.calls.items():
-            shape = (batch, heads, tokens, width)
-            q, k, v, d_out = (torch.randn(shape, device=self.device).to(self.precision.dtype) for _ in range(4))
-            hidden = torch.full((tokens, tokens), float("-inf"), device=self.device, dtype=q.dtype).triu_(1)
-            call = AttentionOperands(q, k, v, width**-0.5, hidden[None, None] if causal else None)
-            row = torch.rand(batch, tokens, device=self.device)
-            outs, works = {}, {}
-            for kernel in ("plain", "triton"):
-                out = outs[kernel] = torch.zeros_like(row)
-                works[kernel] = backward_by(kernel, call, d_out, row, out)
+            q, k, v, d_out = self._heads(batch, heads, tokens, width)
+            call = AttentionCall(name, q, k, v, None, causal, None, F.scaled_dot_product_attention)
+            fused, row = FusedCall(call), torch.rand(batch, tokens, device=self.device)
+            operands = AttentionOperands(q, k, v, call.softmax_scale, call.bias())
+            outs = {kernel: torch.zeros_like(row) for kernel in ("plain", "triton")}
+            works = {kernel: backward_by(kernel, operands, d_out, row, out, fused) for kernel, out in outs.items()}
             try:
                 works["triton"]()
                 works["plain"]()
@@ -200,15 +201,23 @@ class Bench:
             else:
                 far = float((outs["triton"] - outs["plain"]).abs().max() / outs["plain"].abs().max())
                 yield {"call": name, "kernel": "triton", "row_apart": far, "failed": int(not far < 1e-5)}
+            works["library"] = partial(fused.gradients, d_out)
             seconds = interleaved(works, self.rounds)
             for kernel, work in works.items():
                 yield {
                     "call": name,
                     "kernel": kernel,
                     "ms": round(1000 * statistics.median(seconds[kernel]), 3),
-                    "over_plain": round(median_ratio(seconds[kernel], seconds["plain"]), 3),
+                    "over_library": round(median_ratio(seconds[kernel], seconds["library"]), 3),
                     "peak_mb": round(peak_megabytes(work), 1),
                 }
+
+    def _heads(self, batch: int, heads: int, tokens: int, width: int) -> list[Tensor]:
+        """q, k, v and the gradient of the output, [B, H, N, d], as the layers of a model leave them in memory."""
+        dtype = self.precision.dtype
+        packed = torch.randn(batch, tokens, 3, heads, width, device=self.device).to(dtype)
+        d_out = torch.randn(batch, tokens, heads, width, device=self.device).to(dtype)
+        return [*packed.permute(2, 0, 3, 1, 4).unbind(), d_out.transpose(1, 2)]
 
     def whole_job(self) -> Iterator[Row]:
         """The command line over the bare engine."""
@@ -239,12 +248,14 @@ def operations(work: Work) -> int:
     return counter.flops
 
 
-def backward_by(kernel: str, call: AttentionOperands, d_out: Tensor, row: Tensor, out: Tensor) -> Work:
+def backward_by(
+    kernel: str, call: AttentionOperands, d_out: Tensor, row: Tensor, out: Tensor, fused: FusedCall
+) -> Work:
     """One call's backward with GAE's fold; ``out`` is emptied first."""
 
     def work() -> object:
         out.zero_()
-        return attention_backward(call, d_out, GAE().folded(out, row), need_grads=True, kernel=kernel)
+        return attention_backward(call, d_out, GAE().folded(out, row), True, kernel=kernel, fused=fused)
 
     return work
 
@@ -266,10 +277,10 @@ def forced(kernel: str) -> Iterator[None]:
 def gpu_tests() -> Iterator[Row]:
     """The tests that need a GPU, in a process of their own."""
     synchronise()
-    command = [sys.executable, "-m", "pytest", "tests/engine/test_gpu.py"]
+    command = [sys.executable, "-m", "pytest", "tests/engine/test_gpu.py", "-n", "4"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.strip()] or ["pytest said nothing"]
-    yield {"file": command[-1], "failed": done.returncode, "outcome": lines[-1]}
+    yield {"file": command[3], "failed": done.returncode, "outcome": lines[-1]}
 
 
 def texts_of(model: Any, images: Tensor) -> Tensor:
@@ -313,16 +324,16 @@ def tiny_clip() -> nn.Module:
 FULL = Sizes(
     product=8192,
     models={
-        "ViT-B/16 224": (timm_model("vit_base_patch16_224"), 224, 64),
-        "ViT-L/14 336": (timm_model("vit_large_patch14_clip_336"), 336, 32),
-        "CLIP L/14": (open_clip_model("ViT-L-14"), 224, 64),
+        "ViT-B/16 224": (timm_model("vit_base_patch16_224"), 224, 256),
+        "ViT-L/14 336": (timm_model("vit_large_patch14_clip_336"), 336, 64),
+        "CLIP L/14": (open_clip_model("ViT-L-14"), 224, 128),
     },
     calls={
         "ViT-B/16 224": (64, 12, 197, 64, False),
         "ViT-L/14 336": (32, 16, 577, 64, False),
         "CLIP L/14 text": (64, 12, 77, 64, True),
     },
-    job=(job.BASE, 768),
+    job=(job.BASE, 8192),
 )
 TINY = Sizes(
     product=128,

@@ -46,6 +46,8 @@ TINY: Architecture = (
     32,
     {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3},
 )
+DIFFERENT = 256
+"""Pictures that are not the same; more would take longer to draw than to explain."""
 Row = dict[str, Any]
 
 
@@ -100,19 +102,26 @@ def picture(seed: int, width: int, height: int) -> Image.Image:
 
 
 def pictures(folder: Path, count: int, width: int, height: int) -> Path:
-    """A folder of JPEGs."""
+    """A folder of JPEGs, the same few hundred again and again under other names."""
     folder.mkdir()
     for number in range(count):
-        picture(number, width, height).save(folder / f"{number:05}.jpg", quality=90)
+        file = folder / f"{number:05}.jpg"
+        if number < DIFFERENT:
+            picture(number, width, height).save(file, quality=90)
+        else:
+            file.hardlink_to(folder / f"{number % DIFFERENT:05}.jpg")
     return folder
 
 
 def run(data: Path, model: str, store: Path, *options: str) -> tuple[Row, float, float]:
     """``python -m jobs run``: its document, the peak memory of its process (MB), and how many cores it kept busy."""
     command = [sys.executable, "-m", "jobs", "run", "--data", str(data), "--model", model, "--store", str(store)]
-    with subprocess.Popen(
-        [*command, "--json", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [*command, "--json", *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True
+        ) as process,
+    ):
         watched, peak, busy = psutil.Process(process.pid), 0, [(time.perf_counter(), 0.0)]
         while process.poll() is None:
             try:
@@ -123,7 +132,11 @@ def run(data: Path, model: str, store: Path, *options: str) -> tuple[Row, float,
                 pass
             time.sleep(0.1)
         assert process.stdout is not None
-        document: Row = json.loads(process.stdout.read())
+        printed = process.stdout.read()
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.read()[-1000:]}")
+        document: Row = json.loads(printed)
     (start, used), (end, last) = busy[len(busy) // 4], busy[-1 - len(busy) // 10]
     return document, peak / 1e6, (last - used) / max(end - start, 1e-9)
 

@@ -58,12 +58,15 @@ class _ClassTarget(Target):
     def score(self, output: Output) -> Tensor:
         """Logit (before any softmax) of the explained class."""
         logits = _class_logits(output, self.name)
-        chosen = self.indices(output)
-        low, high = int(chosen.min()), int(chosen.max())
+        chosen, (low, high) = self.indices(output), self._bounds()
         if low < 0 or high >= logits.shape[1]:
             bad = low if low < 0 else high
             raise EngineError(f"target class {bad} is out of range: the model has {logits.shape[1]} classes")
         return logits.gather(1, chosen[:, None]).squeeze(1)
+
+    def _bounds(self) -> tuple[int, int]:
+        """The smallest and the largest class that was asked for, from what was given: asking a GPU would stop it."""
+        return 0, 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,9 @@ class Labels(_ClassTarget):
             raise EngineError(f"{len(self.labels)} target classes were given for {len(output.logits)} samples")
         return self.labels.to(output.logits.device, torch.long)
 
+    def _bounds(self) -> tuple[int, int]:
+        return int(self.labels.min()), int(self.labels.max())
+
 
 @dataclass(frozen=True)
 class Class(_ClassTarget):
@@ -105,6 +111,9 @@ class Class(_ClassTarget):
     def indices(self, output: Output) -> Tensor:
         """The class, repeated."""
         return torch.full((len(output.logits),), self.index, device=output.logits.device)
+
+    def _bounds(self) -> tuple[int, int]:
+        return self.index, self.index
 
 
 @dataclass(frozen=True)

@@ -258,13 +258,12 @@ def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: lis
         part_size = spec.part_size
     tokens = grid[0] * grid[1] + 1 if grid else _tokens(loaded)
     depth = max(loaded.layers.values())
-    batch = spec.batch_size or default_batch_size(
-        loaded.model, tokens=tokens, depth=depth, device=chosen_device(spec.device)
-    )
+    device = chosen_device(spec.device)
+    batch = spec.batch_size or default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device)
     batch = min(batch, part_size)
     workers = spec.workers
     if workers is None:
-        workers = workers_for_shared_memory(default_workers(), batch_bytes(batch, _largest(loaded)))
+        workers = workers_for_shared_memory(default_workers(device), batch_bytes(batch, _largest(loaded)))
     return replace(spec, part_size=part_size, batch_size=batch, workers=workers)
 
 

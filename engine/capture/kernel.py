@@ -20,6 +20,8 @@ from engine.capture.calls import blind_rows
 
 BLOCK_ELEMENTS = 1 << 20
 """Attention entries (samples x heads x rows x keys) formed at once: 4 MiB per float32 tensor."""
+GPU_ELEMENTS = 1 << 26
+"""The same on a GPU, which smaller blocks would keep waiting for the next."""
 CACHED_ELEMENTS = 1 << 19
 """The same where a CPU takes heads one after the other: what a block is made of then stays in its caches."""
 
@@ -96,6 +98,8 @@ def fold_backward(
     Query rows whose output gradient is zero in every head and sample have dA = 0 and dS = 0: they are skipped,
     which is exact. After a CLS read-out that leaves one row of the last block.
     """
+    if fold is None and not need_grads:
+        return None, None, None
     q, k, v = operands.q, operands.k, operands.v
     active, factor = _active_rows(d_out), operands.scale * gain
     if need_grads:
@@ -155,8 +159,9 @@ def _blocks(
     count = tokens if active is None else len(active)
     if count == 0:
         return []
-    apart = heads_apart and operands.q.device.type == "cpu"  # on a GPU a block for each head would only be smaller
-    room = min(CACHED_ELEMENTS, BLOCK_ELEMENTS) if apart else BLOCK_ELEMENTS
+    on_cpu = operands.q.device.type == "cpu"
+    apart = heads_apart and on_cpu  # on a GPU a block for each head would only be smaller
+    room = min(CACHED_ELEMENTS, BLOCK_ELEMENTS) if apart else BLOCK_ELEMENTS if on_cpu else GPU_ELEMENTS
     heads_at_once = max(1, min(heads, room // (count * keys))) if apart else heads
     return [
         (samples, some, rows if active is None else active[rows])

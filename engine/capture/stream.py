@@ -14,7 +14,9 @@ from torch import Tensor
 
 from engine.capture.backward import attention_backward
 from engine.capture.calls import AttentionCall, additive_bias
+from engine.capture.fused import FusedCall
 from engine.capture.kernel import AttentionOperands, Fold, MapBlock, wide
+from engine.capture.packed import Packing, unpacked
 
 Visitor = Callable[[str], Fold | None]
 """Asked for a fold when the backward pass reaches a site; None when the site is not of interest."""
@@ -40,8 +42,13 @@ class StreamCapture:
         self.shapes[call.site] = call.q.shape
         if call.site not in self._explained:
             return call.run_fused(call.q, call.k, call.v)
-        out: Tensor = _StreamedAttention.apply(self.anchor, call.q, call.k, call.v, call, self)
-        return out
+        found = unpacked(call.q, call.k, call.v)
+        if found is None:
+            out: Tensor = _StreamedAttention.apply(self.anchor, None, call.q, call.k, call.v, call, None, self)
+            return out
+        parts = call.q.detach(), call.k.detach(), call.v.detach()  # their gradient goes to the whole
+        packed: Tensor = _StreamedAttention.apply(self.anchor, found[0], *parts, call, found[1], self)
+        return packed
 
     def weights(self, site: str, attention: Tensor) -> Tensor:
         """Let weights that the model wrote out itself pass; their gradient is folded when it arrives."""
@@ -66,28 +73,48 @@ class StreamCapture:
             self.visit, self.finish, self.gain = _uninterested, _ignore, 1.0
 
 
+def uses_library_backward(q: Tensor) -> bool:
+    """Whether gradients are left to the library: a GPU's kernel is fast; on a CPU one look at A serves all."""
+    return q.device.type != "cpu"
+
+
 class _StreamedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, anchor: Tensor, q: Tensor, k: Tensor, v: Tensor, call: AttentionCall, capture: StreamCapture
+        ctx: Any,
+        anchor: Tensor,
+        whole: Tensor | None,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        call: AttentionCall,
+        packing: Packing | None,
+        capture: StreamCapture,
     ) -> Tensor:
         ctx.save_for_backward(q, k, v)
         ctx.call_site, ctx.mask, ctx.causal, ctx.scale = call.site, call.mask, call.causal, call.softmax_scale
-        ctx.capture = capture
-        return call.run_fused(q, k, v)
+        ctx.capture, ctx.packing, ctx.fused = capture, packing, None
+        if not (uses_library_backward(q) and any(ctx.needs_input_grad[1:5])):
+            return call.run_fused(q, k, v)
+        ctx.fused = FusedCall(call)
+        return ctx.fused.out()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         q, k, v = ctx.saved_tensors
         bias = additive_bias(ctx.mask, ctx.causal, q, k)
-        need_grads = any(ctx.needs_input_grad[1:4])
+        need_grads = any(ctx.needs_input_grad[1:5])
         operands = AttentionOperands(q, k, v, ctx.scale, bias)
         with torch.autocast(q.device.type, enabled=False):
             fold, gain = ctx.capture.visit(ctx.call_site), ctx.capture.gain
-            dq, dk, dv = attention_backward(operands, grads[0], fold, need_grads, gain)
+            found = attention_backward(operands, grads[0], fold, need_grads, gain, fused=ctx.fused)
+            if ctx.packing is not None and need_grads:
+                found = ctx.packing.gradient(*found), None, None, None
+            else:
+                found = None, *found
         ctx.capture.finish(ctx.call_site)
-        return None, dq, dk, dv, None, None
+        return None, *found, None, None, None
 
 
 class _StreamedWeights(torch.autograd.Function):

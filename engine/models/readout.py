@@ -9,7 +9,8 @@ from torch import Tensor
 def token_row(batch: int, tokens: int, positions: tuple[int, ...], like: Tensor) -> Tensor:
     """Read-out from one or more fixed tokens with equal weight (CLS; CLS and distillation token): [batch, tokens]."""
     row = like.new_zeros(batch, tokens)
-    row[:, list(positions)] = 1.0 / len(positions)
+    for position in positions:  # one by one: a list of them would have to be sent to a GPU
+        row[:, position] = 1.0 / len(positions)
     return row
 
 

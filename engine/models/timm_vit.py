@@ -81,7 +81,7 @@ def image_tensor(model: nn.Module, inputs: Inputs) -> Tensor:
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise EngineError(f"images must be a tensor [B, 3, H, W] (key 'image') with at least one sample, not {shape}")
     parameter = next(model.parameters())
-    return images.to(parameter.device, parameter.dtype)
+    return images.to(parameter.device, parameter.dtype, non_blocking=True)  # waits unless the memory is pinned
 
 
 def check_timm_trunk(model: nn.Module) -> None:

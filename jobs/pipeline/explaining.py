@@ -40,6 +40,32 @@ class Outcome:
         return sum(len(chunk.ids) for chunk in self.chunks)
 
 
+Explained = tuple[Target, Explanation, PairFacts | None]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Samples of a batch, by their positions, that were explained together."""
+
+    rows: list[int]
+    inputs: Inputs
+    explanations: list[Explained]
+
+
+@dataclass
+class Begun:
+    """A batch whose explanations were asked for; a GPU may still be at work on them."""
+
+    batch: Batch
+    outcome: Outcome
+    slices: list[Slice] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        """Samples that are waited for."""
+        return sum(len(one.rows) for one in self.slices)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to explain: options of `engine.explain_targets`, and which detections are wanted of a detector.
@@ -79,28 +105,54 @@ class Explaining:
         self.pairs = pairs or PairSettings()
         self.most: int | None = None  # samples at once, once memory ran out
         self.explained = 0
+        self._asked = 0  # samples of batches that are begun
 
     def __call__(self, batch: Batch) -> Outcome:
-        """Explain all samples of `batch`. Raises `JobError` when not even one sample fits into memory,
-        and `EngineError` when the model cannot be explained at all."""
-        outcome = Outcome(failures=list(batch.failures), remarks=list(batch.remarks))
-        for rows in self._together(batch, self._with_fitting_text(outcome, batch)):
-            self._add_all(outcome, batch, rows)
-        self.explained += outcome.explained
-        return outcome
+        """Explain all samples of `batch`; raises what `begin` raises."""
+        return self.finish(self.begin(batch))
 
-    def _add_all(self, outcome: Outcome, batch: Batch, rows: list[int]) -> None:
+    def begin(self, batch: Batch) -> Begun:
+        """Explain all samples of `batch`, but wait for no GPU. Raises `JobError` when not even one sample fits into
+        memory, and `EngineError` when the model cannot be explained at all."""
+        begun = Begun(batch, Outcome(failures=list(batch.failures), remarks=list(batch.remarks)))
+        for rows in self._together(batch, self._with_fitting_text(begun.outcome, batch)):
+            self._ask_all(begun, rows)
+        self._asked += begun.samples
+        return begun
+
+    def finish(self, begun: Begun) -> Outcome:
+        """Wait for the explanations of a batch and take them in; raises what `begin` raises."""
+        self._asked -= begun.samples
+        for one in begun.slices:
+            try:
+                self._add(begun, one)
+            except Exception as error:  # once more, as if it had come up at once
+                again = Begun(begun.batch, begun.outcome)
+                self._refused(again, one.rows, error)
+                for part in again.slices:
+                    self._add(begun, part)
+        self.explained += begun.outcome.explained
+        return begun.outcome
+
+    def _ask_all(self, begun: Begun, rows: list[int]) -> None:
         """Explain the samples at positions `rows`, as many at once as fit."""
         while rows:
             now = rows[: self.most or len(rows)]
             try:
-                self._add(outcome, batch, now)
+                begun.slices.append(self._ask(begun.batch, now))
             except Exception as error:
-                if _is_out_of_memory(error):
-                    self._halve(len(now), error)
-                    continue
-                self._one_by_one(outcome, batch, now, error)
+                return self._refused(begun, rows, error)
             rows = rows[len(now) :]
+
+    def _refused(self, begun: Begun, rows: list[int], error: Exception) -> None:
+        """After an error at the first of `rows`: with fewer at once, or one by one, then the rest."""
+        now = rows[: self.most or len(rows)]
+        if _is_out_of_memory(error):
+            self._halve(len(now), error)
+        else:
+            self._one_by_one(begun, now, error)
+            rows = rows[len(now) :]
+        self._ask_all(begun, rows)
 
     def _together(self, batch: Batch, rows: list[int]) -> list[list[int]]:
         """Positions that are explained in one pass. A detector's convolutions see the padding, so what it finds in a
@@ -118,22 +170,22 @@ class Explaining:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _one_by_one(self, outcome: Outcome, batch: Batch, rows: list[int], first: Exception) -> None:
+    def _one_by_one(self, begun: Begun, rows: list[int], first: Exception) -> None:
         """One bad sample makes the whole batch raise: find it, and keep the others."""
         failures: list[tuple[int, str]] = []
         for row in rows:
             try:
                 if len(rows) == 1:
                     raise first
-                self._add(outcome, batch, [row])
+                self._add(begun, self._ask(begun.batch, [row]))
             except Exception as error:
                 if _is_out_of_memory(error):
                     self._halve(1, error)
                 reason = f"the model failed ({type(error).__name__}: {one_line(error, 160)})"
-                failures.append((int(batch.ids[row]), reason))
-        if len(failures) == len(rows) and isinstance(first, EngineError) and not self.explained:
+                failures.append((int(begun.batch.ids[row]), reason))
+        if len(failures) == len(rows) and isinstance(first, EngineError) and not self.explained + self._asked:
             raise first  # nothing ever worked: this is the model, not the samples
-        outcome.failures += failures
+        begun.outcome.failures += failures
 
     def _with_fitting_text(self, outcome: Outcome, batch: Batch) -> list[int]:
         """Positions of the samples whose text the model can read. A question that is cut is another question, so it
@@ -153,20 +205,25 @@ class Explaining:
                 outcome.failures.append((int(batch.ids[row]), reason))
         return [row for row in rows if counts[row] <= tokenizer.context]
 
-    def _add(self, outcome: Outcome, batch: Batch, rows: list[int]) -> None:
-        """Explain the batch's samples at positions `rows` and sort out those with a broken or without any relevancy."""
-        ids = batch.ids[rows]
-        labels = self.labels[ids]
+    def _ask(self, batch: Batch, rows: list[int]) -> Slice:
+        """Explain the batch's samples at positions `rows`."""
         inputs = part_of(batch.inputs, rows, cropped=self.loaded.task == "detect")
-        explanations = self._explain(inputs, ids, labels)
-        results = [result_of(target, explanation, labels, facts) for target, explanation, facts in explanations]
+        ids = batch.ids[rows]
+        return Slice(rows, inputs, self._explain(inputs, ids, self.labels[ids]))
+
+    def _add(self, begun: Begun, found: Slice) -> None:
+        """Take in explained samples and sort out those with a broken or without any relevancy."""
+        batch, outcome = begun.batch, begun.outcome
+        ids = batch.ids[found.rows]
+        labels = self.labels[ids]
+        results = [result_of(target, explanation, labels, facts) for target, explanation, facts in found.explanations]
         if self.loaded.task == "pair":
             outcome.remarks += self._cut_texts(results[0])
         good = self._sound(outcome, ids, results)
         if good.any():
-            first = explanations[0][1]
-            own = own_grids(first, inputs, self.loaded.preprocess)
-            outcome.chunks.append(_chunk(batch, np.array(rows), good, labels, results, first, own))
+            first = found.explanations[0][1]
+            own = own_grids(first, found.inputs, self.loaded.preprocess)
+            outcome.chunks.append(_chunk(batch, np.array(found.rows), good, labels, results, first, own))
 
     def _sound(self, outcome: Outcome, ids: np.ndarray, results: list[Result]) -> np.ndarray:
         """Samples [B] that can be stored; the others are noted as failures."""
@@ -189,9 +246,7 @@ class Explaining:
         cut = sum(words.cut for words in result.words or [])
         return [_cut_remark(self.loaded.tokenizer.context)] * cut
 
-    def _explain(
-        self, inputs: Inputs, ids: np.ndarray, labels: np.ndarray
-    ) -> list[tuple[Target, Explanation, PairFacts | None]]:
+    def _explain(self, inputs: Inputs, ids: np.ndarray, labels: np.ndarray) -> list[Explained]:
         settings = self.settings
         given: dict[str, Any] = dict(inputs)
         if self.texts is not None:
@@ -222,9 +277,7 @@ class Explaining:
         )
         return [(target, one, None) for target, one in zip(self.targets, explanations, strict=True)]
 
-    def _explain_pairs(
-        self, given: dict[str, Any], ids: np.ndarray
-    ) -> list[tuple[Target, Explanation, PairFacts | None]]:
+    def _explain_pairs(self, given: dict[str, Any], ids: np.ndarray) -> list[Explained]:
         settings, rows = self.settings, pa.array(ids)
         assert self.uris is not None
         found = explained_pairs(

@@ -34,9 +34,10 @@ class Rows:
             return part_schema(self.metadata).empty_table()
         table = pa.concat_tables(tables, promote_options="default")
         ids = table["sample_id"].to_numpy()
-        order = np.argsort(ids, kind="stable")  # stable: targets and modalities stay in the order they were asked for
-        first = np.diff(ids[order], prepend=-1) != 0
-        return table.take(pa.array(order)).append_column("sample_first", pa.array(first))
+        if (np.diff(ids) < 0).any():  # else, with one row per sample, they are in order
+            order = np.argsort(ids, kind="stable")  # targets and modalities stay in the order they were asked for
+            ids, table = ids[order], table.take(pa.array(order))
+        return table.append_column("sample_first", pa.array(np.diff(ids, prepend=-1) != 0))
 
     def _tables(self, chunk: Chunk) -> Iterable[pa.Table]:
         sample = self._sample_columns(chunk)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jobs.errors import JobError, one_line
-from jobs.pipeline.explaining import Explaining
+from jobs.pipeline.explaining import Begun, Explaining
 from jobs.pipeline.loading import Batch, Loading, load
 from jobs.pipeline.plan import Plan
 from jobs.pipeline.progress import Reporter, Tally
 from jobs.pipeline.rows import Rows
+from jobs.pipeline.upload import Upload
 from jobs.pipeline.writing import Part, Writing
 from jobs.prepare import Prepared
 from storage import RunWriter
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -77,21 +81,47 @@ def _drain(
     reporter: Reporter,
 ) -> None:
     """Explain batch after batch, and hand a part over when its last batch is done."""
+    upload = Upload.of(explaining.loaded)
     part: Part | None = None
-    for batch, read in _timed(batches, tally):
+    # a GPU has its next batch before the results of the last one are fetched: it is never without work
+    for begun, read, asked in _held_back(_begun(batches, explaining, tally, upload), 0 if upload is None else 1):
         start = time.monotonic()
-        outcome = explaining(batch)
-        compute = time.monotonic() - start
-        part = part or Part(batch.task.part)
+        outcome = explaining.finish(begun)
+        compute = asked + time.monotonic() - start
+        part = part or Part(begun.batch.task.part)
         part.add(outcome, read, compute)
         remarks.update(outcome.remarks)
         tally.explained += outcome.explained
         tally.failed += len(outcome.failures)
         tally.compute += compute
-        if batch.task.last:
+        if begun.batch.task.last:
             writing.put(part)
             part = None
         reporter.update(tally)
+
+
+def _begun(
+    batches: Iterator[Batch], explaining: Explaining, tally: Tally, upload: Upload | None
+) -> Iterator[tuple[Begun, float, float]]:
+    """Each batch once it is begun, with the seconds spent waiting for it and asking for it."""
+    for batch, read in _timed(batches, tally):
+        start = time.monotonic()
+        begun = explaining.begin(batch if upload is None else upload(batch))
+        yield begun, read, time.monotonic() - start
+
+
+def _held_back(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """The items, each when so many more are there; all that are there before an error is raised."""
+    waiting: deque[Item] = deque()
+    try:
+        for item in items:
+            waiting.append(item)
+            if len(waiting) > count:
+                yield waiting.popleft()
+    except Exception:
+        yield from waiting
+        raise
+    yield from waiting
 
 
 def _timed(batches: Iterator[Batch], tally: Tally) -> Iterator[tuple[Batch, float]]:

@@ -14,13 +14,13 @@ from engine.capture import backward, triton_kernel
 def main() -> None:
     """Every kind of walk that GAE takes: layers, a pool, windows with a bias, causal and padded texts."""
     found = {}
-    real, calls = triton_kernel.fold_rows_backward, []
+    real, calls = triton_kernel.add_row, []
 
     def counted(*args, **settings):  # type: ignore[no-untyped-def]
         calls.append(1)
         return real(*args, **settings, tile=16)
 
-    triton_kernel.fold_rows_backward = counted
+    triton_kernel.add_row = counted
     for name in ("vit_map_pool", "swin", "open_clip"):
         model, data = zoo.build(name), zoo.inputs(name, 1)  # interpreted_kernel.py has batches
         calls.clear()
