@@ -35,12 +35,13 @@ from safetensors.torch import save_file
 from benchmarks.harness import ROOT, report, synchronise
 from engine import explain
 from engine.models.loading import load_model
-from jobs.pipeline.sizing import default_batch_size
+from jobs.pipeline.sizing import batch_bytes, batch_for_shared_memory, default_batch_size
 
 CONSOLE = Console(stderr=True)
 SECTIONS = ("engine", "decoding", "growth")
 Architecture = tuple[str, int, dict[str, Any]]
 BASE: Architecture = ("vit_base_patch16_224", 224, {})
+LARGE: Architecture = ("vit_large_patch14_clip_336", 336, {})
 TINY: Architecture = (
     "vit_tiny_patch16_224",
     32,
@@ -48,6 +49,8 @@ TINY: Architecture = (
 )
 DIFFERENT = 256
 """Pictures that are not the same; more would take longer to draw than to explain."""
+MEASURED = 2048
+"""Samples that are enough to tell how fast the bare engine is."""
 Row = dict[str, Any]
 
 
@@ -163,7 +166,8 @@ def beside_engine(
     loaded = load_model(model, device=device, precision=precision)
     vit: Any = loaded.model
     tokens, depth = vit.patch_embed.num_patches + 1, len(vit.blocks)
-    batch = default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device)
+    fitting = default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device)
+    batch = batch_for_shared_memory(fitting, batch_bytes(1, (size, size)))
     before = bare(loaded, batch, count, size)
     options = ("--batch-size", str(batch), "--device", device, "--precision", precision)
     document, peak, busy = run(data, model, folder / "store", *options)
@@ -186,7 +190,7 @@ def bare(loaded: Any, batch: int, count: int, size: int = 224) -> float:
     """Samples per second of the engine on random tensors."""
     images = torch.randn(batch, 3, size, size, device=next(loaded.model.parameters()).device)
     explain(loaded, {"image": images}, patches=8)
-    rounds = max(1, count // batch)
+    rounds = max(1, min(count, MEASURED) // batch)
     synchronise()
     start = time.perf_counter()
     for _ in range(rounds):

@@ -22,7 +22,13 @@ from jobs.pictures import Enough
 from jobs.pipeline.drafting import enough_for
 from jobs.pipeline.explaining import Settings
 from jobs.pipeline.pairs import PairSettings
-from jobs.pipeline.sizing import batch_bytes, default_batch_size, default_workers, workers_for_shared_memory
+from jobs.pipeline.sizing import (
+    batch_bytes,
+    batch_for_shared_memory,
+    default_batch_size,
+    default_workers,
+    workers_for_shared_memory,
+)
 from jobs.prompts import Prompts
 from jobs.readers import Dataset
 from jobs.reference import shuffled_scores
@@ -259,7 +265,9 @@ def _sized(spec: RunSpec, store: Store, run: str, loaded: LoadedModel, grid: lis
     tokens = grid[0] * grid[1] + 1 if grid else _tokens(loaded)
     depth = max(loaded.layers.values())
     device = chosen_device(spec.device)
-    batch = spec.batch_size or default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device)
+    batch = spec.batch_size or batch_for_shared_memory(
+        default_batch_size(loaded.model, tokens=tokens, depth=depth, device=device), batch_bytes(1, _largest(loaded))
+    )
     batch = min(batch, part_size)
     workers = spec.workers
     if workers is None:

@@ -32,11 +32,21 @@ def workers_for_shared_memory(workers: int, batch_bytes: int) -> int:
 
     Containers often have 64 MB there. At least one worker is returned.
     """
+    return max(1, min(workers, _batches_in_shared_memory(batch_bytes)))
+
+
+def batch_for_shared_memory(batch: int, sample_bytes: int) -> int:
+    """As many samples, up to ``batch``, that one worker's batches fit into /dev/shm; at least one."""
+    return max(1, min(batch, _batches_in_shared_memory(sample_bytes)))
+
+
+def _batches_in_shared_memory(size: int) -> int:
+    """How many batches of so many bytes workers may fill at a time, each keeping some ready."""
     try:
         free = shutil.disk_usage("/dev/shm").free
     except OSError:  # no such place on this system: nothing to run over
-        return workers
-    return max(1, min(workers, int(free * 0.8 // max(1, batch_bytes * (PREFETCH + 1)))))
+        return sys.maxsize
+    return int(free * 0.8 // max(1, size * (PREFETCH + 1)))
 
 
 def default_batch_size(model: Any, *, tokens: int, depth: int, device: str) -> int:

@@ -84,7 +84,7 @@ def _drain(
     upload = Upload.of(explaining.loaded)
     part: Part | None = None
     # a GPU has its next batch before the results of the last one are fetched: it is never without work
-    for begun, read, asked in _held_back(_begun(batches, explaining, tally, upload), 0 if upload is None else 1):
+    for begun, read, asked in held_back(_begun(batches, explaining, tally, upload), 0 if upload is None else 1):
         start = time.monotonic()
         outcome = explaining.finish(begun)
         compute = asked + time.monotonic() - start
@@ -110,7 +110,7 @@ def _begun(
         yield begun, read, time.monotonic() - start
 
 
-def _held_back(items: Iterator[Item], count: int) -> Iterator[Item]:
+def held_back(items: Iterator[Item], count: int) -> Iterator[Item]:
     """The items, each when so many more are there; all that are there before an error is raised."""
     waiting: deque[Item] = deque()
     try:

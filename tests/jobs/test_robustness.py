@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobs.errors import JobError
 from jobs.pipeline.explaining import Explaining, Outcome, Settings
 from jobs.pipeline.loading import Batch, Loading, load
 from jobs.pipeline.plan import Plan, Task
+from jobs.pipeline.stages import held_back
 from jobs.readers import read_dataset
 from jobs.targets import Target
 
@@ -148,3 +150,44 @@ def test_a_map_without_positive_relevancy_is_zero_not_a_failure(loaded: LoadedMo
     outcome = explaining(loaded, "grad_cam")(batch_of())
     assert explained(outcome) == list(range(SAMPLES)) and not outcome.failures
     assert not outcome.chunks[0].results[0].relevancy["image"].any()
+
+
+def test_batches_begun_before_the_last_one_is_finished_are_the_same(loaded: LoadedModel) -> None:
+    def refuse(_: Any, inputs: tuple[torch.Tensor]) -> None:
+        if (inputs[0][:, 0, 0, 0] == 100).any():
+            raise ValueError("no")
+
+    with hooked(loaded, refuse):
+        explain = explaining(loaded)
+        whole = [explain(batch_of()), explain(batch_of(marked=(3,)))]
+        begun = [explain.begin(batch_of()), explain.begin(batch_of(marked=(3,)))]
+        assert begun[0].samples == SAMPLES
+        found = [explain.finish(one) for one in begun]
+    for ours, wanted in zip(found, whole, strict=True):
+        assert explained(ours) == explained(wanted) and ours.failures == wanted.failures
+        np.testing.assert_array_equal(scores(ours), scores(wanted))
+    assert explain.explained == 2 * (2 * SAMPLES - 1)
+
+
+def test_an_error_that_comes_up_late_costs_its_sample_alone(loaded: LoadedModel) -> None:
+    explain = explaining(loaded)
+    begun = explain.begin(batch_of())
+    (kept,) = begun.slices
+    begun.slices = [replace(kept, explanations=[(Target("predicted"), None, None)])]  # type: ignore[list-item]
+    outcome = explain.finish(begun)
+    assert explained(outcome) == list(range(SAMPLES)) and not outcome.failures  # explained once more, one by one
+
+
+def test_what_is_held_back_comes_in_order_and_before_an_error() -> None:
+    def failing() -> Iterator[int]:
+        yield from range(3)
+        raise JobError("over")
+
+    assert list(held_back(iter(range(4)), 0)) == list(held_back(iter(range(4)), 1)) == [0, 1, 2, 3]
+    ahead: list[int] = []
+    for item in held_back((ahead.append(n) or n for n in range(4)), 1):  # type: ignore[func-returns-value]
+        assert ahead[-1] == min(item + 1, 3)
+    taken = held_back(failing(), 1)
+    assert [next(taken) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(JobError, match="over"):
+        next(taken)

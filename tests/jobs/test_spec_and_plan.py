@@ -9,7 +9,7 @@ import pytest
 
 from jobs.errors import JobError
 from jobs.pipeline.plan import Plan
-from jobs.pipeline.sizing import workers_for_shared_memory
+from jobs.pipeline.sizing import batch_for_shared_memory, workers_for_shared_memory
 from jobs.spec import PATCHES, RunSpec, identity, run_id
 
 SPEC = RunSpec(data="/data/photos", model="timm:vit_base_patch16_224")
@@ -113,6 +113,7 @@ def test_finished_parts_are_left_out() -> None:
 def test_workers_are_fewer_when_shared_memory_is_small() -> None:
     assert workers_for_shared_memory(8, 1 << 60) == 1
     assert workers_for_shared_memory(2, 1) == 2
+    assert batch_for_shared_memory(256, 1 << 60) == 1 and batch_for_shared_memory(256, 1) == 256
 
 
 def test_a_plan_of_one_part_has_its_batches_alone() -> None:
