@@ -41,7 +41,7 @@ CONSOLE = Console(stderr=True)
 SECTIONS = ("engine", "decoding", "growth")
 Architecture = tuple[str, int, dict[str, Any]]
 BASE: Architecture = ("vit_base_patch16_224", 224, {})
-LARGE: Architecture = ("vit_large_patch14_clip_336", 336, {})
+LARGE: Architecture = ("vit_large_patch14_clip_336", 336, {"img_size": 336})
 TINY: Architecture = (
     "vit_tiny_patch16_224",
     32,
