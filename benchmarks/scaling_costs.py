@@ -5,8 +5,9 @@
 For every model in ``engine.json``, ``engine_large.json`` (milliseconds per picture) and ``pairs.json`` (per pair), at
 its best batch: hours = 1e6 x milliseconds / (job over engine) / 3.6e6, where the ratio is that of ``job.json``: what a
 whole job makes of the engine's speed. Cost = hours x ``--price``, what an hour of such a machine costs you.
-``--gpu FILE`` is what ``make bench-gpu`` has written; its whole-job ratio is taken where it has one. ``--gpus N``
-divides the hours by N: that N of them are N times as fast is an assumption, nobody has measured it.
+``--gpu FILE`` is what ``make bench-gpu`` has written; its lowest whole-job ratio is taken where it has one, else the
+hours are those of the bare engine. ``--gpus N`` divides the hours by N: that N of them are N times as fast is an
+assumption, nobody has measured it.
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ def cpu_rows(results: Path, price: float) -> Iterator[Row]:
 def gpu_rows(document: Row, price: float, gpus: int = 1) -> Iterator[Row]:
     """One row per model of `make bench-gpu`; without a ratio of its own the engine's speed alone is told."""
     rows = document["rows"]
-    ratio = next((float(row["job_over_engine"]) for row in rows if "job_over_engine" in row), None)
+    ratio = min((float(row["job_over_engine"]) for row in rows if "job_over_engine" in row), default=None)
     device = f"{gpus} x {document['machine']['gpu'] or document['device']}"
     for row in rows:
-        if row["section"] == "models" and row.get("variant") == "stream" and row.get("samples_per_s"):
+        if row["section"] == "models" and row.get("way") == "stream":
             milliseconds = 1000 / row["samples_per_s"] / gpus
             yield _row(device, row["model"], f"all layers, {document['precision']}", milliseconds, ratio, price * gpus)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scaling_costs import cpu_rows, gpu_rows
+from benchmarks.scaling_costs import RESULTS, cpu_rows, gpu_rows
 from benchmarks.scaling_store import rule, segments
 
 
@@ -30,13 +30,19 @@ def test_hours_and_cost_of_what_was_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("gpus", "hours"), [(1, 2.0), (8, 0.25)])
 def test_more_gpus_cost_the_same_in_less_time(gpus: int, hours: float) -> None:
     rows = [
-        {"section": "models", "model": "m", "variant": "stream", "samples_per_s": 1e6 / 3600},
-        {"section": "models", "model": "m", "variant": "forward", "samples_per_s": 1e9},
+        {"section": "models", "model": "m", "way": "stream", "samples_per_s": 1e6 / 3600},
+        {"section": "models", "model": "m", "way": "forward", "samples_per_s": 1e9},
         {"section": "job", "job_over_engine": 0.5},
     ]
     document = {"machine": {"gpu": "G"}, "device": "cuda", "precision": "bf16", "rows": rows}
     (row,) = gpu_rows(document, 4.0, gpus)
     assert row["hours_per_million"] == hours and row["cost_per_million"] == 8.0
+
+
+def test_the_gpu_that_was_measured_has_its_rows() -> None:
+    document = json.loads((RESULTS / "gpu.json").read_text())
+    rows = list(gpu_rows(document, 1.0))
+    assert [row["model"] for row in rows] == ["ViT-B/16 224", "ViT-L/14 336", "CLIP L/14"]
 
 
 def test_a_store_in_segments_answers_as_one_in_a_single_segment(tmp_path: Path) -> None:
