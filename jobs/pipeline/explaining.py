@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,14 +124,19 @@ class Explaining:
     def finish(self, begun: Begun) -> Outcome:
         """Wait for the explanations of a batch and take them in; raises what `begin` raises."""
         self._asked -= begun.samples
-        for one in begun.slices:
+        waiting = deque(begun.slices)
+        while waiting:
+            one = waiting.popleft()
             try:
                 self._add(begun, one)
-            except Exception as error:  # once more, as if it had come up at once
-                again = Begun(begun.batch, begun.outcome)
-                self._refused(again, one.rows, error)
-                for part in again.slices:
-                    self._add(begun, part)
+            except Exception as error:
+                if _is_out_of_memory(error):
+                    self._halve(len(one.rows), error)
+                    again = Begun(begun.batch, begun.outcome)
+                    self._ask_all(again, one.rows)
+                    waiting.extend(again.slices)
+                    continue
+                self._one_by_one(begun, one.rows, error)
         self.explained += begun.outcome.explained
         return begun.outcome
 
@@ -141,18 +147,11 @@ class Explaining:
             try:
                 begun.slices.append(self._ask(begun.batch, now))
             except Exception as error:
-                return self._refused(begun, rows, error)
+                if _is_out_of_memory(error):
+                    self._halve(len(now), error)
+                    continue
+                self._one_by_one(begun, now, error)
             rows = rows[len(now) :]
-
-    def _refused(self, begun: Begun, rows: list[int], error: Exception) -> None:
-        """After an error at the first of `rows`: with fewer at once, or one by one, then the rest."""
-        now = rows[: self.most or len(rows)]
-        if _is_out_of_memory(error):
-            self._halve(len(now), error)
-        else:
-            self._one_by_one(begun, now, error)
-            rows = rows[len(now) :]
-        self._ask_all(begun, rows)
 
     def _together(self, batch: Batch, rows: list[int]) -> list[list[int]]:
         """Positions that are explained in one pass. A detector's convolutions see the padding, so what it finds in a
@@ -165,7 +164,7 @@ class Explaining:
             raise JobError(
                 "out of memory with a single sample: use a smaller model, --precision bf16 or another --device"
             ) from error
-        self.most = size // 2
+        self.most = min(self.most or size, size // 2)
         error.__traceback__ = None  # it keeps the attempt's tensors alive
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

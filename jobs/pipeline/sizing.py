@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 LARGEST_BATCH = {"cpu": 64, "cuda": 256}  # a GPU waits for Python between small ones: an H100 half its time at 64
-MOST_WORKERS = {"cpu": 8, "cuda": 32}  # an H100 explains 3000 pictures a second: ten cores that decode
+MOST_WORKERS = {"cpu": 8, "cuda": 32}  # an H100 explains 3000 pictures a second, a core decodes 200
 MEMORY_SHARE = {"cpu": 0.3, "cuda": 0.5}  # of what is free now: weights, decoded batches, others need some too
 VALUES_PER_TOKEN = 20  # floats a block keeps per token and channel for its backward: qkv, mlp (4 + 4), norms, sums
 CPU_BATCH_FLOPS = 5e11  # a few seconds of work, so that progress moves and Ctrl-C answers
