@@ -18,6 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Threads that wait by spinning take the cores from the processes that tests start beside themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# The same instructions on every machine: with others, sums are made in another order, and float32 results move. Some
+# of the authors' float32 numbers are themselves 2e-3 from their float64 ones; which side of that a machine's rounding
+# falls on would be chance (LXMERT's attn_gradcam: 3e-4 so, 1.1e-3 to 2.4e-3 with other instructions).
+os.environ.setdefault("MKL_CBWR", "AVX2")
+os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX")
 
 
 TESTS_AS_LONG_AS = {"slow": 20, "browser": 5}  # as so many others

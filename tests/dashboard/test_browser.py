@@ -92,9 +92,10 @@ def test_a_filter_changes_the_gallery_and_the_link_restores_it(visit: Any) -> No
     page.get_by_role("combobox", name=re.compile("Label")).click()
     page.get_by_role("option", name=re.compile("ring")).click()
     page.keyboard.press("Escape")
+    rings = [s for s in make_store.scenes(200)[:194] if make_store.CLASSES[s.label] == "ring"]
+    page.get_by_text(f"{len(rings)} of 194").wait_for()  # a click while the page is drawn anew may be lost
     page.get_by_role("radio", name="Wrong").click()
-    wrong_rings = [s for s in make_store.scenes(200)[:194] if make_store.CLASSES[s.label] == "ring"]
-    wanted = sum(not make_store.class_rows(s)[0]["correct"] for s in wrong_rings)
+    wanted = sum(not make_store.class_rows(s)[0]["correct"] for s in rings)
     page.get_by_text(f"{wanted} of 194").wait_for()
     page.get_by_role("radio", name="Map").click()
     page.wait_for_url("**mode=map**")

@@ -69,8 +69,11 @@ class Watcher:
         versions.add(reader.version)
 
     def watch(self, stop: Path) -> Seen:
-        """Look until there is a file `stop`; an error is kept, and the next look begins."""
-        while not stop.exists() and len(self.seen.errors) < MOST_ERRORS:
+        """Look until there is a file `stop`, and once more at all that is there then; an error is kept, and the next
+        look begins."""
+        after = 0
+        while after < REFRESH_EVERY and len(self.seen.errors) < MOST_ERRORS:
+            after += stop.exists()
             try:
                 self.look()
             except Exception as error:  # whatever it is: it must not happen
