@@ -301,7 +301,7 @@ def gpu_tests() -> Iterator[Row]:
     command = [sys.executable, "-m", "pytest", "tests/engine/test_gpu.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.strip()] or ["pytest said nothing"]
-    yield {"file": command[3], "failed": done.returncode, "outcome": lines[-1]}
+    yield {"file": command[-1], "failed": done.returncode, "outcome": lines[-1]}
 
 
 def texts_of(model: Any, images: Tensor) -> Tensor:

@@ -45,16 +45,14 @@ def attention_backward(
     Raises:
         EngineError: an unknown kernel, or Triton is forced where it cannot run.
     """
-    apart = fold is None or isinstance(fold, RowFold)
     if isinstance(fold, RowFold) and _wants_triton(operands, kernel or os.environ.get(VARIABLE, "auto")):
         from engine.capture.triton_kernel import add_row
 
         add_row(operands, d_out, fold, gain, None if fused is None else fused.sums())
         fold = None
-    if not need_grads or fused is None:
-        return fold_backward(operands, d_out, fold, need_grads, gain, heads_apart=apart)
-    fold_backward(operands, d_out, fold, False, gain, heads_apart=apart)
-    return fused.gradients(d_out)
+    apart, ours = fold is None or isinstance(fold, RowFold), need_grads and fused is None
+    found = fold_backward(operands, d_out, fold, ours, gain, heads_apart=apart)
+    return fused.gradients(d_out) if need_grads and fused is not None else found
 
 
 def _wants_triton(operands: AttentionOperands, kernel: str) -> bool:

@@ -43,12 +43,12 @@ class StreamCapture:
         if call.site not in self._explained:
             return call.run_fused(call.q, call.k, call.v)
         found = unpacked(call.q, call.k, call.v)
-        if found is None:
-            out: Tensor = _StreamedAttention.apply(self.anchor, None, call.q, call.k, call.v, call, None, self)
-            return out
-        parts = call.q.detach(), call.k.detach(), call.v.detach()  # their gradient goes to the whole
-        packed: Tensor = _StreamedAttention.apply(self.anchor, found[0], *parts, call, found[1], self)
-        return packed
+        whole, packing = found or (None, None)
+        parts = call.q, call.k, call.v
+        if whole is not None:  # their gradient goes to the whole
+            parts = call.q.detach(), call.k.detach(), call.v.detach()
+        out: Tensor = _StreamedAttention.apply(self.anchor, whole, *parts, call, packing, self)
+        return out
 
     def weights(self, site: str, attention: Tensor) -> Tensor:
         """Let weights that the model wrote out itself pass; their gradient is folded when it arrives."""

@@ -6,9 +6,9 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 LARGEST_BATCH = {"cpu": 64, "cuda": 256}  # a GPU waits for Python between small ones: an H100 half its time at 64
 MOST_WORKERS = {"cpu": 8, "cuda": 32}  # an H100 explains 3000 pictures a second, a core decodes 200
@@ -16,7 +16,6 @@ MEMORY_SHARE = {"cpu": 0.3, "cuda": 0.5}  # of what is free now: weights, decode
 VALUES_PER_TOKEN = 20  # floats a block keeps per token and channel for its backward: qkv, mlp (4 + 4), norms, sums
 CPU_BATCH_FLOPS = 5e11  # a few seconds of work, so that progress moves and Ctrl-C answers
 CGROUP = Path("/sys/fs/cgroup")
-Number = TypeVar("Number", int, float)
 PREFETCH = 2  # batches every worker keeps ready
 FLOAT_BYTES = 4
 
@@ -24,7 +23,7 @@ FLOAT_BYTES = 4
 def default_workers(device: str = "cpu") -> int:
     """One process per core that there is for us, up to a bound: where the model takes the time, they only wait."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    return min(max(1, cores), _on(device, MOST_WORKERS))
+    return min(max(1, cores), MOST_WORKERS[_kind(device)])
 
 
 def workers_for_shared_memory(workers: int, batch_bytes: int) -> int:
@@ -57,14 +56,14 @@ def default_batch_size(model: Any, *, tokens: int, depth: int, device: str) -> i
     parameters = sum(parameter.numel() for parameter in model.parameters())
     width = math.sqrt(parameters / (12 * max(depth, 1)))
     sample_bytes = depth * tokens * width * VALUES_PER_TOKEN * FLOAT_BYTES
-    fitting = _on(device, MEMORY_SHARE) * free_memory(device) / sample_bytes
+    fitting = MEMORY_SHARE[_kind(device)] * free_memory(device) / sample_bytes
     if not device.startswith("cuda"):
         fitting = min(fitting, CPU_BATCH_FLOPS / (2 * parameters * tokens))
-    return int(min(max(fitting, 1), _on(device, LARGEST_BATCH)))
+    return int(min(max(fitting, 1), LARGEST_BATCH[_kind(device)]))
 
 
-def _on(device: str, settings: Mapping[str, Number]) -> Number:
-    return settings["cuda" if device.startswith("cuda") else "cpu"]
+def _kind(device: str) -> str:
+    return "cuda" if device.startswith("cuda") else "cpu"
 
 
 def free_memory(device: str) -> int:

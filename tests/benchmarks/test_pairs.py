@@ -125,7 +125,7 @@ def test_falls_are_those_of_the_demo_clip(painted: list[dict[str, Any]]) -> None
         read = loaded.model.encode_text(loaded.tokenizer([row["text"] for row in painted]), normalize=True)
     np.testing.assert_allclose(found["score"], 2.5 * (seen * read).sum(dim=1).clamp(min=0), atol=1e-5)
     for name in ("mean", "blur"):
-        np.testing.assert_allclose(found[f"{name}_random"], again[f"{name}_random"], atol=1e-6)  # the same rival
+        np.testing.assert_array_equal(found[f"{name}_random"], again[f"{name}_random"])  # all meet the same rival
         assert (found[name] > again[name]).mean() > 0.6
     assert (found["word"] != again["word"]).any()
 

@@ -19,7 +19,7 @@ from tests.reliability.ground_truth import Truth, tables_of
 STATES = {"running", "finished", "interrupted"}
 REFRESH_EVERY = 3
 MOST_ERRORS = 20
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.1
 
 
 @dataclass
