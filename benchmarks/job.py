@@ -49,6 +49,8 @@ TINY: Architecture = (
 )
 DIFFERENT = 256
 """Pictures that are not the same; more would take longer to draw than to explain."""
+LONG = 384
+"""Large pictures: enough for half a minute, of which the start and the end of the workers are a small part."""
 MEASURED = 2048
 """Samples that are enough to tell how fast the bare engine is."""
 Row = dict[str, Any]
@@ -104,15 +106,15 @@ def picture(seed: int, width: int, height: int) -> Image.Image:
     )
 
 
-def pictures(folder: Path, count: int, width: int, height: int) -> Path:
-    """A folder of JPEGs, the same few hundred again and again under other names."""
+def pictures(folder: Path, count: int, width: int, height: int, different: int = DIFFERENT) -> Path:
+    """A folder of JPEGs, the same few again and again under other names."""
     folder.mkdir()
     for number in range(count):
         file = folder / f"{number:05}.jpg"
-        if number < DIFFERENT:
+        if number < different:
             picture(number, width, height).save(file, quality=90)
         else:
-            file.hardlink_to(folder / f"{number % DIFFERENT:05}.jpg")
+            file.hardlink_to(folder / f"{number % different:05}.jpg")
     return folder
 
 
@@ -202,7 +204,7 @@ def bare(loaded: Any, batch: int, count: int, size: int = 224) -> float:
 def decoding(folder: Path) -> Row:
     """Large pictures, tiny model."""
     model = save_model(folder / "model", *TINY)
-    data = pictures(folder / "data", 96, 4000, 3000)
+    data = pictures(folder / "data", LONG, 4000, 3000, different=32)
     document, peak, busy = run(data, model, folder / "store", "--batch-size", "4", "--part-size", "96")
     return {
         "samples": document["explained"],

@@ -2,9 +2,10 @@
 
     python benchmarks/scaling_costs.py [--price 1.0] [--gpus 1] [--gpu FILE --gpu-price 1.0] [--json FILE]
 
-For every model in ``engine.json``, ``engine_large.json`` (milliseconds per picture) and ``pairs.json`` (per pair), at
-its best batch: hours = 1e6 x milliseconds / (job over engine) / 3.6e6, where the ratio is that of ``job.json``: what a
-whole job makes of the engine's speed. Cost = hours x ``--price``, what an hour of such a machine costs you.
+For every model in ``engine.json``, ``engine_large.json`` (milliseconds per picture, or per pair of CLIP) and
+``pairs.json`` (per pair), at its best batch: hours = 1e6 x milliseconds / (job over engine) / 3.6e6, where the ratio
+is that of ``job.json``: what a whole job makes of the engine's speed. Cost = hours x ``--price``, what an hour of
+such a machine costs you.
 ``--gpu FILE`` is what ``make bench-gpu`` has written; its lowest whole-job ratio is taken where it has one, else the
 hours are those of the bare engine. ``--gpus N`` divides the hours by N: that N of them are N times as fast is an
 assumption, nobody has measured it.

@@ -102,9 +102,10 @@ def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> l
     mask = selected(reader, query)
     values = column_values(reader, query.target, query.modality, [by, "correct", "confidence", *summary_names()])
     classes = values.pop(by)
-    group = np.where(classes.data < 0, len(classes.names), classes.data)  # those without a class come last
-    sizes = np.bincount(group if mask is None else group[mask], minlength=len(classes.names) + 1)
-    means = {name: _means(column, group, mask, len(sizes)) for name, column in values.items()}
+    group = _chosen(classes.data, mask).astype(np.intp)  # once: bincount would turn it into this for every column
+    group[group < 0] = len(classes.names)  # those without a class come last
+    sizes = np.bincount(group, minlength=len(classes.names) + 1)
+    means = {name: _means(column, group, mask, sizes) for name, column in values.items()}
     right, accuracy = means.pop("correct")
     _, confidence = means.pop("confidence")
     return [
@@ -121,14 +122,20 @@ def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> l
 
 
 def _means(
-    values: Values, group: NDArray[np.integer], mask: Mask | None, groups: int
+    values: Values, group: NDArray[np.intp], mask: Mask | None, sizes: NDArray[np.int64]
 ) -> tuple[NDArray[Any], list[float | None]]:
-    """Sum and mean of a column per group; None where it has no value."""
-    kept = values.filled if mask is None else values.filled & mask
-    mine = group[kept]
-    sums = np.bincount(mine, weights=values.data[kept].astype(np.float64), minlength=groups)
-    counts = np.bincount(mine, minlength=groups)
+    """Sum and mean of a column per group of the chosen samples; None where it has no value."""
+    data, counts = _chosen(values.data, mask), sizes
+    if values.empty is not None:
+        kept = ~_chosen(values.empty, mask)
+        data, group = data[kept], group[kept]
+        counts = np.bincount(group, minlength=len(sizes))
+    sums = np.bincount(group, weights=data, minlength=len(sizes))  # in float64
     return sums, [total / n if n else None for total, n in zip(sums.tolist(), counts.tolist(), strict=True)]
+
+
+def _chosen(data: NDArray[Any], mask: Mask | None) -> NDArray[Any]:
+    return data if mask is None else data[mask]
 
 
 def detections(reader: RunReader, limit: int = 200) -> list[dict[str, Any]]:
