@@ -47,6 +47,7 @@ class RunReader:
         """Open the views; `memory` and `spill` as of `connect`."""
         self.run = run
         self._guard = threading.RLock()
+        self.still = threading.RLock()  # who holds it keeps others from calling `refresh`
         self._root = connect(run.folder, memory=memory, spill=spill)
         self._snapshot: Snapshot | None = None
         self._record = read_record(run)
@@ -87,6 +88,11 @@ class RunReader:
 
     def refresh(self) -> bool:
         """Look for new parts and segments; True when there were any and the views were rebuilt."""
+        with self.still:
+            return self._moved()
+
+    def _moved(self) -> bool:
+        """`refresh` where files are gone: it waits for no `still`, whose holder may be waiting for this very answer."""
         with self._guard:
             self._record = read_record(self.run)
             snapshot = take_snapshot(self.run, verified=True)
@@ -175,7 +181,7 @@ class RunReader:
                 return work(self.cursor())
             except duckdb.IOException as error:
                 problem: duckdb.Error = error
-                if not self.refresh() and self.version == version:  # nor has another thread refreshed
+                if not self._moved() and self.version == version:  # nor has another thread refreshed
                     break
             except duckdb.Error as error:
                 if not self._lost_part(error):
@@ -192,7 +198,7 @@ class RunReader:
         if (line := damaged_segment(self.run, segments, str(error))) is not None:
             raise StoreError(line) from error
         before = self.snapshot.redo
-        return self.refresh() and self.snapshot.redo != before
+        return self._moved() and self.snapshot.redo != before
 
     @property
     def pieces(self) -> Pieces:

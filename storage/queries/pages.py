@@ -10,17 +10,20 @@ from storage.errors import StoreError
 from storage.queries.columns import filled_values
 from storage.queries.filters import SampleQuery, place
 from storage.queries.order import ids_at, order, size
+from storage.queries.steady import steady
 from storage.reader import RunReader
 
 KEYS = ("sample_id", "target", "modality")
 
 
+@steady
 def count(reader: RunReader, query: SampleQuery) -> int:
     """How many samples a selection has."""
     place(reader, query.sort)
     return size(reader, query)
 
 
+@steady
 def page(
     reader: RunReader, query: SampleQuery, page: int = 1, size: int = 24, columns: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
@@ -72,6 +75,7 @@ def sample(reader: RunReader, sample_id: int) -> dict[str, Any]:
     return {"sample": found[0], "explanations": rows}
 
 
+@steady
 def neighbours(reader: RunReader, query: SampleQuery, sample_id: int) -> tuple[int | None, int | None, int | None, int]:
     """(previous id, next id, position from 1, size) of a sample in a selection.
 

@@ -12,12 +12,14 @@ import pyarrow as pa
 from storage.queries import order
 from storage.queries.catalog import run_explanation_columns, run_sample_columns
 from storage.queries.filters import SampleQuery, order_by, source
+from storage.queries.steady import steady
 from storage.reader import RunReader
 from storage.tables import identifier
 
 BATCH = 20_000
 
 
+@steady
 def ids(reader: RunReader, query: SampleQuery, limit: int | None = None) -> npt.NDArray[np.int64]:
     """The sample ids of a selection in its order, int64; the first `limit` of them."""
     return order.ids(reader, query)[:limit]

@@ -13,12 +13,14 @@ from storage.errors import StoreError
 from storage.queries.columns import number_place
 from storage.queries.filters import SampleQuery
 from storage.queries.order import Mask, selected
+from storage.queries.steady import steady
 from storage.queries.values import Values, column_values
 from storage.reader import RunReader
 
 MOST_CELLS = 1 << 22  # of a confusion matrix that are counted in place
 
 
+@steady
 def histogram(reader: RunReader, query: SampleQuery, column: str, bins: int = 30) -> list[dict[str, Any]]:
     """Equal bins `{"low", "high", "n", "first", "last"}` over the finite values of a column.
 
@@ -67,6 +69,7 @@ def _grid(low: float, high: float, bins: int, whole: bool) -> tuple[float, float
     return low, (high - low) / bins, bins
 
 
+@steady
 def confusion(reader: RunReader, query: SampleQuery) -> list[dict[str, Any]]:
     """`{"label", "predicted", "n"}` for every pair that occurs, both known."""
     mask = selected(reader, query)
@@ -91,6 +94,7 @@ def _counted(numbers: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], 
     return found, counts[found]
 
 
+@steady
 def class_summary(reader: RunReader, query: SampleQuery, by: str = "label") -> list[dict[str, Any]]:
     """One row per class: n, correct, accuracy, mean_confidence, and the mean of each relevancy summary.
 
